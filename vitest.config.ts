@@ -1,0 +1,16 @@
+import * as Os from "node:os"
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    // Processes rather than threads: native code that aborts must not take every test along.
+    pool: "forks",
+    maxWorkers: Os.availableParallelism(),
+    // A worker runs many files, so that it loads Effect and ONNX Runtime once: seconds instead of
+    // minutes. A test must leave the process (environment variables, globals) as it found it.
+    isolate: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000
+  }
+})
