@@ -1,0 +1,80 @@
+/**
+ * Trees of values: a leaf, an array of trees, or a record of trees. Parameters, program inputs and
+ * outputs, and gradients are trees of tensors.
+ *
+ * A leaf is anything that is neither an array nor a plain object, or that says it is one by
+ * carrying `shape` and `dtype` (tensors, specs, host arrays, buffers).
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Tree<A> = A | ReadonlyArray<Tree<A>> | { readonly [key: string]: Tree<A> }
+
+const isLeaf = (u: unknown): boolean => {
+  if (typeof u !== "object" || u === null || ("dtype" in u && "shape" in u)) return true
+  if (Array.isArray(u)) return false
+  const prototype = Object.getPrototypeOf(u)
+  return prototype !== Object.prototype && prototype !== null
+}
+
+/**
+ * Leaves from left to right; records in the order of their keys as written.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const leaves = <A>(tree: unknown): Array<A> => entries<A>(tree).map(([, leaf]) => leaf)
+
+/**
+ * Leaves with their paths, such as `encoder.0.weight`; the path of a lone leaf is empty.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const entries = <A>(tree: unknown): Array<readonly [path: string, leaf: A]> => {
+  const found: Array<readonly [string, A]> = []
+  const walk = (path: string, node: unknown): void => {
+    if (isLeaf(node)) {
+      found.push([path, node as A])
+    } else {
+      for (const [key, child] of Object.entries(node as object)) {
+        walk(path === "" ? key : `${path}.${key}`, child)
+      }
+    }
+  }
+  walk("", tree)
+  return found
+}
+
+/**
+ * The same tree with other leaves.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const map = <R>(tree: unknown, f: (leaf: never, path: string) => unknown): R => {
+  const walk = (path: string, node: unknown): unknown => {
+    if (isLeaf(node)) return f(node as never, path)
+    const under = (key: string) => (path === "" ? key : `${path}.${key}`)
+    if (Array.isArray(node)) return node.map((child, i) => walk(under(String(i)), child))
+    return Object.fromEntries(
+      Object.entries(node as object).map(([key, child]) => [key, walk(under(key), child)])
+    )
+  }
+  return walk("", tree) as R
+}
+
+/**
+ * The same tree with its leaves replaced, from left to right, by a list of as many.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const refill = <R>(tree: unknown, list: ReadonlyArray<unknown>): R => {
+  let i = 0
+  return map<R>(tree, () => list[i++])
+}
