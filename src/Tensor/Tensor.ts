@@ -16,7 +16,27 @@
  *
  * @since 0.1.0
  */
-export type { HostArray, Spec, Tensor } from "./Expression.ts"
+import type { DType } from "./DType.ts"
+import type { Tensor as Expression } from "./Expression.ts"
+import type { Shape } from "./Shape.ts"
+
+/**
+ * A description of an array, `float32` unless told: its shape, its dtype, and how it would be computed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Tensor<S extends Shape = Shape, D extends DType = "float32"> = Expression<S, D>
+
+/**
+ * A tensor of whatever shape and dtype.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Any = Expression
+
+export type { HostArray, Spec } from "./Expression.ts"
 export * from "./ops/control.ts"
 export * from "./ops/create.ts"
 export * from "./ops/elementwise.ts"

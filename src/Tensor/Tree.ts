@@ -8,6 +8,10 @@
  * @since 0.1.0
  */
 
+import type { DType } from "./DType.ts"
+import type { Tensor } from "./Expression.ts"
+import type { Shape } from "./Shape.ts"
+
 /**
  * @since 0.1.0
  * @category models
@@ -78,3 +82,44 @@ export const refill = <R>(tree: unknown, list: ReadonlyArray<unknown>): R => {
   let i = 0
   return map<R>(tree, () => list[i++])
 }
+
+/**
+ * Trees of one structure combined leaf by leaf; the result has that structure too.
+ *
+ * ```ts
+ * const moved = Tree.zipWith([weights, gradients], (w, g) => Tensor.sub(w, Tensor.mul(g, 0.1)))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const zipWith = <const T extends readonly [unknown, ...ReadonlyArray<unknown>]>(
+  trees: T,
+  f: (...leaves: { readonly [I in keyof T]: Leaf<T[I]> }) => Leaf<T[0]>
+): T[0] => {
+  const columns = trees.map((tree) => leaves<never>(tree))
+  return refill<T[0]>(
+    trees[0],
+    columns[0].map((_, i) => f(...(columns.map((column) => column[i]) as never)))
+  )
+}
+
+/**
+ * What the leaves of the tree `T` are, without their shapes.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Leaf<T> = T extends { readonly dtype: infer D; readonly shape: unknown }
+  ? Retyped<T, D>
+  : T extends ReadonlyArray<infer Each>
+    ? Leaf<Each>
+    : T extends object
+      ? { [K in keyof T]: Leaf<T[K]> }[keyof T]
+      : T
+
+type Retyped<T, D> = D extends DType
+  ? T extends Tensor
+    ? Tensor<Shape, D>
+    : T
+  : T
