@@ -105,6 +105,11 @@ export interface Attributes {
   readonly argMax: { readonly axis: number }
   readonly argSort: { readonly axis: number; readonly descending: boolean }
   readonly cumSum: { readonly axis: number; readonly reverse: boolean; readonly exclusive: boolean }
+  /**
+   * Mean 0 and variance 1 over the axes from `axis` on: (x − mean) / √(variance + epsilon). Outputs: the result, and
+   * 1 / √(variance + epsilon) with those axes kept as 1.
+   */
+  readonly standardize: { readonly axis: number; readonly epsilon: number }
 
   // structure
   readonly broadcast: { readonly shape: Shape }

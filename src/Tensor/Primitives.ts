@@ -66,6 +66,7 @@ export const table: { readonly [N in Name]: Primitive<N> } = {
   argMax: reduction.argMaxPrimitive,
   argSort: reduction.argSortPrimitive,
   cumSum: structure.cumSumPrimitive,
+  standardize: reduction.standardizePrimitive,
   broadcast: structure.broadcastPrimitive,
   reshape: structure.reshapePrimitive,
   transpose: structure.transposePrimitive,

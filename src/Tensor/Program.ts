@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type { DType } from "./DType.ts"
 import { is, type HostArray, type Spec, type Tensor } from "./Expression.ts"
 import * as Graph from "./Graph.ts"
-import { input } from "./primitive/structure.ts"
+import { constant, input } from "./primitive/structure.ts"
 import type { Shape } from "./Shape.ts"
 import { isTensorError, ShapeError, type TensorError } from "./TensorError.ts"
 import * as Tree from "./Tree.ts"
@@ -107,12 +107,12 @@ export const makeUnsafe = <const I, const O>(
   f: (inputs: Tensors<I>) => O,
   options?: Options
 ): Program<Specs<I>, Specs<O>> => {
-  const parameters = Tree.map<Tensors<I>>(inputs, ({ shape, dtype }: Spec, path) =>
+  const parameters = Tree.remap<Tensors<I>>(inputs, ({ shape, dtype }: Spec, path) =>
     input(path || "input", shape, dtype)
   )
   const results = f(parameters)
   const specs = <T>(tree: T): Specs<T> =>
-    Tree.map(tree, ({ shape, dtype }: Spec) => ({ shape, dtype }))
+    Tree.remap(tree, ({ shape, dtype }: Spec) => ({ shape, dtype }))
   const graph = Graph.make(Tree.leaves<Tensor>(parameters), Tree.leaves<Tensor>(results))
   const own = new Set(graph.inputs.map((each) => each.node))
   for (const node of graph.nodes) {
@@ -148,3 +148,12 @@ export const spec = <const S extends Shape, const D extends DType = "float32">(
   shape,
   dtype: dtype ?? ("float32" as D)
 })
+
+/**
+ * A tree of host arrays as a tree of constants: what it holds becomes part of the program, which devices may
+ * prepare when they compile it. For the weights of a network that is only run, not trained.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const constants = <const T>(tree: T): Tensors<T> => Tree.remap<Tensors<T>>(tree, (host: HostArray) => constant(host))

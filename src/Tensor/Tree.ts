@@ -55,12 +55,21 @@ export const entries = <A>(tree: unknown): Array<readonly [path: string, leaf: A
 }
 
 /**
- * The same tree with other leaves.
+ * The same tree with other leaves of the same type.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const map = <R>(tree: unknown, f: (leaf: never, path: string) => unknown): R => {
+export const map = <const T>(tree: T, f: (leaf: Leaf<T>, path: string) => Leaf<T>): T =>
+  remap<T>(tree, f)
+
+/**
+ * The same tree with leaves of another type; the caller says which tree `R` that is.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const remap = <R>(tree: unknown, f: (leaf: never, path: string) => unknown): R => {
   const walk = (path: string, node: unknown): unknown => {
     if (isLeaf(node)) return f(node as never, path)
     const under = (key: string) => (path === "" ? key : `${path}.${key}`)
@@ -80,7 +89,7 @@ export const map = <R>(tree: unknown, f: (leaf: never, path: string) => unknown)
  */
 export const refill = <R>(tree: unknown, list: ReadonlyArray<unknown>): R => {
   let i = 0
-  return map<R>(tree, () => list[i++])
+  return remap<R>(tree, () => list[i++])
 }
 
 /**

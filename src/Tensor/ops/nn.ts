@@ -145,24 +145,6 @@ export interface Affine<D extends DType = DType> {
   readonly epsilon?: number
 }
 
-/** Rows with mean 0 and variance 1: `[R, n]`, over n. */
-const standardize = (x: Tensor, epsilon: number): Tensor => {
-  const centred = e.sub(x, mean(x))
-  const deviation = e.sqrt(e.add(mean(e.mul(centred, centred)), like(x, epsilon)))
-  return custom([x], [e.div(centred, deviation)], {
-    name: "standardize",
-    // Ioffe and Szegedy 2015 (arXiv 1502.03167), section 3
-    backward: ([x], [y], [c]) => {
-      const centred = e.sub(x, mean(x))
-      const deviation = e.sqrt(e.add(mean(e.mul(centred, centred)), like(x, epsilon)))
-      return [e.div(e.sub(e.sub(c, mean(c)), e.mul(y, mean(e.mul(c, y)))), deviation)]
-    }
-  })[0]
-}
-
-/** Over the rows of `[R, n]`. */
-const mean = (x: Tensor): Tensor => e.mul(s.sum(x, [1], true), like(x, 1 / x.shape[1]))
-
 const affine = (operation: string, y: Tensor, axis: number, { scale, bias }: Affine): Tensor => {
   const aligned = (each: Tensor): Tensor => {
     if (Shapes.size(each.shape) !== y.shape[axis]) {
@@ -209,7 +191,7 @@ export const groupNorm: {
     )
   }
   const rows = s.reshape(x, [n * options.groups, Shapes.size(x.shape.slice(1)) / options.groups])
-  const y = s.reshape(standardize(rows, options.epsilon ?? 1e-5), x.shape)
+  const y = s.reshape(r.standardize(rows, 1, options.epsilon ?? 1e-5), x.shape)
   return affine("groupNorm", y, 1, options)
 })
 
@@ -241,7 +223,7 @@ export const layerNorm: {
   const axis = check.axis("layerNorm", x, -1)
   const width = x.shape[axis]
   const rows = s.reshape(x, [Shapes.size(x.shape.slice(0, axis)), width])
-  const y = s.reshape(standardize(rows, options.epsilon ?? 1e-5), x.shape)
+  const y = s.reshape(r.standardize(rows, 1, options.epsilon ?? 1e-5), x.shape)
   return affine("layerNorm", y, axis, options)
 })
 

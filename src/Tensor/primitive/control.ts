@@ -323,6 +323,15 @@ export const whileLoopPrimitive: Primitive<"whileLoop"> = {
       )
     }
     carried("whileLoop", body, carry)
+    inputs.forEach((each, i) => {
+      if (!same(each, body.parameters[i]) || !same(each, condition.parameters[i])) {
+        throw check.shapeError(
+          "whileLoop",
+          [each, body.parameters[i]],
+          "an input and the body's parameter differ"
+        )
+      }
+    })
     return inputs.slice(0, carry).map(({ shape, dtype }) => ({ shape, dtype }))
   },
   vjp: () => {

@@ -124,18 +124,17 @@ export const divPrimitive: Primitive<"div"> = define("div", "numbers", (c, [, b]
   const da = div(c, b)
   return [da, neg(mul(da, y))]
 })
-export const powPrimitive: Primitive<"pow"> = define("pow", "numbers", (c, [a, b], y) => [
-  mul(c, mul(b, pow(a, sub(b, like(b, 1))))),
-  // 0^b is flat in b; log 0 would make it NaN
-  mul(
-    c,
-    select(
-      equal(a, like(a, 0)),
-      like(a, 0),
-      mul(y, log(select(equal(a, like(a, 0)), like(a, 1), a)))
-    )
-  )
-])
+export const powPrimitive: Primitive<"pow"> = define("pow", "numbers", (c, [a, b], y) => {
+  const zero = like(a, 0)
+  const one = like(a, 1)
+  // a^0 is flat in a, and 0^b in b; by the formulas they would be 0·∞
+  const constant = equal(b, zero)
+  const nothing = equal(a, zero)
+  return [
+    mul(c, select(constant, zero, mul(b, pow(a, sub(select(constant, one, b), one))))),
+    mul(c, select(nothing, zero, mul(y, log(select(nothing, one, a)))))
+  ]
+})
 export const remainderPrimitive: Primitive<"remainder"> = define(
   "remainder",
   "numbers",

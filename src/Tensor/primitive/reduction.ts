@@ -3,7 +3,7 @@ import { applyOne, type Node, output, type Tensor } from "../Expression.ts"
 import * as check from "../internal/check.ts"
 import type { Primitive } from "../Primitive.ts"
 import * as Shape from "../Shape.ts"
-import { add, cast, div, equal, mul } from "./elementwise.ts"
+import { add, cast, div, equal, mul, neg, sub } from "./elementwise.ts"
 import {
   broadcast,
   concat,
@@ -130,3 +130,37 @@ export const takeAlong = (x: Tensor, indices: Tensor, axis: number): Tensor => {
   const linear = add(offsets, reshape(cast(at, "int32"), [rows, picks]))
   return transpose(reshape(gather(reshape(moved, [rows * n]), linear, 0), at.shape), back)
 }
+
+export const standardizePrimitive: Primitive<"standardize"> = {
+  name: "standardize",
+  infer: ([x], { axis }) => {
+    check.dtypes("standardize", [x], "floats")
+    if (!Number.isInteger(axis) || axis < 0 || axis >= x.shape.length) {
+      throw check.shapeError("standardize", [x], `has no axis ${axis}`)
+    }
+    return [
+      { shape: x.shape, dtype: x.dtype },
+      { shape: x.shape.map((size, i) => (i < axis ? size : 1)), dtype: x.dtype }
+    ]
+  },
+  // Ioffe and Szegedy 2015 (arXiv 1502.03167), section 3: dx = r·(c − mean c − y·mean(c·y)) with
+  // r = 1/deviation; and dr/dx = −r²·y/n
+  vjp: (node, [c, inverseCotangent]) => {
+    const [y, inverse] = [0, 1].map((i) => output(node as unknown as Node, i))
+    const { axis } = node.attributes
+    const axes = y.shape.map((_, i) => i).slice(axis)
+    const share = scalar(1 / Shape.size(y.shape.slice(axis)), y.dtype)
+    const mean = (z: Tensor) => mul(sum(z, axes, true), share)
+    const fromResult =
+      c && sub(mul(c, inverse), add(mul(y, mul(mean(mul(c, y)), inverse)), mul(mean(c), inverse)))
+    const fromInverse =
+      inverseCotangent && mul(y, mul(neg(mul(inverseCotangent, share)), mul(inverse, inverse)))
+    return [
+      fromResult === undefined ? fromInverse : fromInverse === undefined ? fromResult : add(fromResult, fromInverse)
+    ]
+  }
+}
+
+/** `x` with mean 0 and variance 1 over the axes from `axis` on. */
+export const standardize = (x: Tensor, axis: number, epsilon: number): Tensor =>
+  applyOne(standardizePrimitive, [x], { axis, epsilon })

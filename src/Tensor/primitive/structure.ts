@@ -43,6 +43,13 @@ export const constant = (value: HostArray): Tensor =>
   applyOne(constantPrimitive, [], { shape: value.shape, dtype: value.dtype, data: value.data })
 
 export const scalar = (value: number, dtype: DType.DType): Tensor => {
+  if (!DType.isFloat(dtype) && !Number.isInteger(value)) {
+    throw check.dtypeError(
+      "scalar",
+      [{ dtype }],
+      `${value} is not a whole number; convert the tensor with Tensor.cast first`
+    )
+  }
   const data = DType.allocate(dtype, 1)
   if (data instanceof BigInt64Array) data[0] = BigInt(value)
   else data[0] = dtype === "float16" ? DType.toFloat16Bits(value) : value
