@@ -196,7 +196,7 @@ const segmented = (
   const done = segments === 0 ? init : main(init)
   const flat = done.slice(count).map((each) => s.reshape(each, [covered, ...each.shape.slice(2)]))
   const rest = length - covered
-  if (rest === 0) return [...done.slice(0, count), ...flat]
+  if (rest === 0 && segments > 0) return [...done.slice(0, count), ...flat]
   const last = c.scan(done.slice(0, count), cut(reverse ? 0 : covered, rest), body(), {
     length: rest,
     reverse,
