@@ -83,4 +83,4 @@ const main = Effect.gen(function* () {
   yield* Console.log(`Drawn in ${path}`)
 })
 
-main.pipe(Effect.scoped, Effect.provide(Device.layerReference()), NodeRuntime.runMain)
+main.pipe(Effect.scoped, Effect.provide(Device.layerAuto), NodeRuntime.runMain)

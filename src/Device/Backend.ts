@@ -6,8 +6,8 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Graph } from "../Tensor/Graph.ts"
 import type { HostArray, Spec } from "../Tensor/Expression.ts"
+import type { Graph } from "../Tensor/Graph.ts"
 import type { CompileError, DeviceError } from "./DeviceError.ts"
 
 /**

@@ -21,7 +21,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Cost from "../Tensor/Cost.ts"
@@ -31,16 +31,19 @@ import type { HostArrays, Program, Specs } from "../Tensor/Program.ts"
 import type * as Shape from "../Tensor/Shape.ts"
 import type { TensorError } from "../Tensor/TensorError.ts"
 import type { Backend } from "./Backend.ts"
-import { type CompileError, type DeviceError, DeviceUnavailable } from "./DeviceError.ts"
+import type { CompileError, DeviceError, DeviceUnavailable } from "./DeviceError.ts"
+import * as auto from "./internal/auto.ts"
+import type { BufferTypeId } from "./internal/memory.ts"
 import type { Check } from "./internal/numerics.ts"
 import * as internal from "./internal/service.ts"
+import * as Onnx from "./Onnx.ts"
 import * as Reference from "./Reference.ts"
 
 /**
  * @since 0.1.0
  * @category symbols
  */
-export { BufferTypeId } from "./internal/service.ts"
+export { BufferTypeId } from "./internal/memory.ts"
 
 /**
  * An array in a device's memory. It lives as long as the scope it was made in, or until it is released.
@@ -52,7 +55,7 @@ export interface Buffer<
   out S extends Shape.Shape = Shape.Shape,
   out D extends DType.DType = DType.DType
 > extends Spec<S, D> {
-  readonly [internal.BufferTypeId]: typeof internal.BufferTypeId
+  readonly [BufferTypeId]: typeof BufferTypeId
   readonly bytes: number
 }
 
@@ -177,7 +180,8 @@ export interface Service {
     options?: CompileOptions
   ) => Effect.Effect<Executable<I, O>, CompileError, Scope.Scope>
   readonly fold: <S, X, Y>(
-    program: Program<readonly [S, X], readonly [S, Y]>
+    program: Program<readonly [S, X], readonly [S, Y]>,
+    options?: CompileOptions
   ) => Effect.Effect<Fold<S, X, Y>, CompileError, Scope.Scope>
   /** Copies an array to the device. */
   readonly upload: <S extends Shape.Shape, D extends DType.DType>(
@@ -244,3 +248,37 @@ export const fromBackend: <B>(
  */
 export const layerReference = (options?: Options): Layer.Layer<Device> =>
   Layer.effect(Device, fromBackend(Reference.backend, options))
+
+/**
+ * ONNX Runtime on the processor; see `Onnx`. Fails where onnxruntime-node is not installed.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerOnnx = (options?: Options): Layer.Layer<Device, DeviceUnavailable> =>
+  Layer.effect(
+    Device,
+    Effect.flatMap(Onnx.backend, (backend) => fromBackend(backend, options))
+  )
+
+/**
+ * The device that `ODEON_DEVICE` names, `cpu` (ONNX Runtime) without it. Its `description` says which that is and why; a name
+ * that nobody knows, or a device that is not there, fails with what there is and what to do.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerAuto: Layer.Layer<Device, DeviceUnavailable> = Layer.effect(
+  Device,
+  Effect.gen(function* () {
+    const { name, why } = yield* auto.choice
+    const take = <B>(backend: Backend<B>) => {
+      const description = `${backend.description} (${why})`
+      return Effect.andThen(
+        Effect.logDebug(`device ${backend.name}: ${description}`),
+        fromBackend(backend, { description })
+      )
+    }
+    return yield* name === "cpu" ? take(yield* Onnx.backend) : take(Reference.backend)
+  })
+)

@@ -34,6 +34,7 @@ export class DeviceError extends Schema.TaggedError<DeviceError>("odeon/DeviceEr
 /**
  * A program that a device cannot take:
  *
+ * - `Mismatch`: a step that gives another state than it takes
  * - `Unsupported`: an operation or dtype that it has no kernel for
  * - `Memory`: it would need more bytes than the device has
  * - `Corrupt`: a model file that is damaged, or none at all
@@ -45,7 +46,7 @@ export class DeviceError extends Schema.TaggedError<DeviceError>("odeon/DeviceEr
 export class CompileError extends Schema.TaggedError<CompileError>("odeon/CompileError")(
   "CompileError",
   {
-    reason: Schema.Literals(["Unsupported", "Memory", "Corrupt", "Failed"]),
+    reason: Schema.Literals(["Mismatch", "Unsupported", "Memory", "Corrupt", "Failed"]),
     device: Schema.String,
     program: Schema.String,
     message: Schema.String,

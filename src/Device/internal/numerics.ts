@@ -1,91 +1,137 @@
+/** Finds the operation that is the first to give something that is no number. */
 import * as DType from "../../Tensor/DType.ts"
-import { apply, is, type Node, output, type Spec, type Tensor } from "../../Tensor/Expression.ts"
+import {
+  apply,
+  is,
+  type Node,
+  output,
+  type Spec,
+  sorted,
+  type Tensor
+} from "../../Tensor/Expression.ts"
 import * as Graph from "../../Tensor/Graph.ts"
-import type { Primitive } from "../../Tensor/Primitive.ts"
+import type { Name, Primitive } from "../../Tensor/Primitive.ts"
 import * as Ops from "../../Tensor/Tensor.ts"
 
 /** What no float may be. */
 export type Check = "nan" | "finite"
 
-/** A place that is looked at. */
+/** A value that is looked at. */
 export interface Probe {
+  /** What gives it. */
   readonly label: string
   readonly inputs: ReadonlyArray<Spec>
   readonly output: Spec
 }
 
-/** The graph with one output more: for each probe, in the order of computation, whether something was wrong there. */
-export const instrument = (
-  graph: Graph.Graph,
-  check: Check
-): { readonly graph: Graph.Graph; readonly probes: ReadonlyArray<Probe> } => {
-  const found = flagsOf(graph.nodes, check, "")
-  if (found.length === 0) return { graph, probes: [] }
-  const flags = Ops.concat(found.map(({ flag }) => Ops.reshape(flag, [1])))
-  return {
-    graph: Graph.make(graph.inputs, [...graph.outputs, flags]),
-    probes: found.map(({ probe }) => probe)
+/** A graph with one output more, an `int32`: the number of the first probe that found something, if any did. */
+export interface Instrumented {
+  readonly graph: Graph.Graph
+  /** In the order of computation. */
+  readonly probes: ReadonlyArray<Probe>
+}
+
+/** A scalar: the number of the first probe that found something, or {@link nothing}. */
+type Verdict = Tensor<readonly [], "int32">
+
+const nothing = 2 ** 31 - 1
+
+export const instrument = (graph: Graph.Graph, check: Check): Instrumented => {
+  const probes: Array<Probe> = []
+  const { roots, verdict } = watch(graph.outputs, check, probes, "")
+  return { graph: Graph.make(graph.inputs, [...roots, verdict]), probes }
+}
+
+/** The same values, and the verdict on them and on all that they are made of. */
+const watch = (
+  roots: ReadonlyArray<Tensor>,
+  check: Check,
+  probes: Array<Probe>,
+  place: string
+): { readonly roots: ReadonlyArray<Tensor>; readonly verdict: Verdict } => {
+  const renewed = new Map<Node, Node>()
+  const now = (tensor: Tensor): Tensor => {
+    const node = renewed.get(tensor.node)
+    return node === undefined ? tensor : output(node, tensor.output)
   }
+  const verdicts: Array<Verdict> = []
+  for (const node of sorted(roots)) {
+    const inputs = node.inputs.map(now)
+    const changed = inputs.some((each, i) => each !== node.inputs[i])
+    let current: Node = changed ? { ...node, inputs } : node
+    if (is(current, "scan") && current.attributes.length > 0) {
+      const watched = watchScan(current, check, probes, `${place} in a scan`)
+      current = watched.node
+      verdicts.push(watched.verdict)
+    }
+    if (current !== node) renewed.set(node, current)
+    // a body's parameters are looked at outside
+    if (spoils(node) && !(is(node, "input") && place !== "")) {
+      node.outputs.forEach((spec, i) => {
+        if (!DType.isFloat(spec.dtype) || spec.shape.includes(0)) return
+        const number = probes.push({
+          label: `${nameOf(node)}${place}`,
+          inputs: node.inputs.map(({ shape, dtype }) => ({ shape, dtype })),
+          output: spec
+        })
+        verdicts.push(
+          Ops.select(isBad(output(current, i), check), scalar(number - 1), scalar(nothing))
+        )
+      })
+    }
+  }
+  return { roots: roots.map(now), verdict: least(verdicts) }
 }
 
-interface Found {
-  readonly probe: Probe
-  readonly flag: Tensor<readonly [], "int32">
+/** The scan with one result more, the verdict on each step; and the verdict on the first step that has one. */
+const watchScan = (
+  node: Node<"scan">,
+  check: Check,
+  probes: Array<Probe>,
+  place: string
+): { readonly node: Node; readonly verdict: Verdict } => {
+  const { body, reverse, ...rest } = node.attributes
+  const inner = watch(body.results, check, probes, place)
+  const results = [...inner.roots, inner.verdict]
+  const wider = apply(
+    node.primitive as unknown as Primitive<"scan">,
+    node.inputs,
+    { ...rest, reverse, body: { parameters: body.parameters, results }, visible: results.length },
+    node.label
+  ) as unknown as Node
+  const steps = output(wider, results.length - 1) as Tensor<readonly [number], "int32">
+  const inTime = reverse ? Ops.flip(steps) : steps
+  const first = Ops.argMax(Ops.cast(Ops.less(inTime, nothing), "int32"))
+  return { node: wider, verdict: Ops.take(inTime, first) as Verdict }
 }
 
-const flagsOf = (nodes: ReadonlyArray<Node>, check: Check, place: string): ReadonlyArray<Found> =>
-  nodes.flatMap((node) => [
-    ...(is(node, "scan") ? inside(node, check, place) : []),
-    ...node.outputs.flatMap((spec, i) => {
-      if (!DType.isFloat(spec.dtype) || moves(node)) return []
-      const probe = {
-        label: `${nameOf(node)}${place}`,
-        inputs: node.inputs.map(({ shape, dtype }) => ({ shape, dtype })),
-        output: spec
-      }
-      return [{ probe, flag: flag(output(node, i), check) }]
-    })
-  ])
+const scalar = (value: number): Verdict => Ops.scalar(value, "int32")
+
+const least = (verdicts: ReadonlyArray<Verdict>): Verdict =>
+  verdicts.length === 0
+    ? scalar(nothing)
+    : Ops.min(Ops.concat(verdicts.map((each) => Ops.reshape(each, [1]))))
+
+const isBad = (x: Tensor, check: Check): Tensor<readonly [], "bool"> => {
+  const float = x as Tensor<ReadonlyArray<number>, DType.Float>
+  return Ops.any(check === "nan" ? Ops.isNaN(float) : Ops.not(Ops.isFinite(float)))
+}
 
 const nameOf = (node: Node): string => {
   if (is(node, "input")) return `input "${node.attributes.name}"`
   return node.label === undefined ? node.primitive.name : `${node.primitive.name} "${node.label}"`
 }
 
-/** What only moves values about cannot be the first to spoil them. */
-const moves = (node: Node): boolean =>
-  ["reshape", "broadcast", "transpose", "slice", "concat", "gather"].includes(node.primitive.name)
+/** What only moves values, or is known, cannot be the first to spoil them. */
+const spoils = (node: Node): boolean => !innocent.has(node.primitive.name)
 
-const flag = (x: Tensor, check: Check): Tensor<readonly [], "int32"> => {
-  const float = x as Tensor<ReadonlyArray<number>, DType.Float>
-  const bad = check === "nan" ? Ops.isNaN(float) : Ops.not(Ops.isFinite(float))
-  return x.shape.includes(0) ? Ops.scalar(0, "int32") : Ops.max(Ops.cast(bad, "int32"))
-}
-
-/** Flags of a scan's body, gathered over its steps. */
-const inside = (node: Node & Node<"scan">, check: Check, place: string): ReadonlyArray<Found> => {
-  const { body, ...rest } = node.attributes
-  if (rest.length === 0) return []
-  const inner = Graph.make(body.parameters, body.results)
-  const found = flagsOf(
-    inner.nodes.filter((each) => !is(each, "input")),
-    check,
-    `${place} in a scan`
-  )
-  if (found.length === 0) return []
-  const results = [...body.results, Ops.concat(found.map((each) => Ops.reshape(each.flag, [1])))]
-  const wider = apply(node.primitive as unknown as Primitive<"scan">, node.inputs, {
-    ...rest,
-    body: { parameters: body.parameters, results },
-    visible: results.length
-  })
-  const stacked = output(wider as unknown as Node, results.length - 1) as Tensor<
-    readonly [number, number],
-    "int32"
-  >
-  const flags = Ops.max(stacked, { axis: 0 })
-  return found.map(({ probe }, i) => ({
-    probe,
-    flag: Ops.at(flags, i) as Tensor<readonly [], "int32">
-  }))
-}
+const innocent: ReadonlySet<Name> = new Set<Name>([
+  "constant",
+  "iota",
+  "reshape",
+  "broadcast",
+  "transpose",
+  "slice",
+  "concat",
+  "gather"
+])

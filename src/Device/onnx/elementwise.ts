@@ -38,8 +38,14 @@ export const asin: Single<"asin"> = composed("Asin", float64.asin)
 export const acos: Single<"acos"> = composed("Acos", float64.acos)
 export const atan: Single<"atan"> = composed("Atan", float64.atan)
 export const tanh: Single<"tanh"> = direct("Tanh")
-/** The absolute error is a few units of rounding; below −18 the result is 0 in `float32`. */
-export const sigmoid: Single<"sigmoid"> = direct("Sigmoid")
+/**
+ * The absolute error is a few units of rounding; below −18 the result is 0 in `float32`. In `float64` it is not left to
+ * the operator: the runtime would merge its product with x into one that it has for `float32` only.
+ */
+export const sigmoid: Single<"sigmoid"> = composed("Sigmoid", (e, x) => {
+  const { add, call, div } = arithmetic(e, "float64")
+  return div(1, add(1, call("Exp", call("Neg", x))))
+})
 export const erf: Single<"erf"> = composed("Erf", float64.erf)
 export const floor: Single<"floor"> = direct("Floor")
 export const round: Single<"round"> = direct("Round")

@@ -1,0 +1,73 @@
+/** What the documents show is run. */
+import { spawnSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import { afterAll, describe, expect, it } from "vitest"
+
+const root = Path.join(import.meta.dirname, "..")
+const scratch = Fs.mkdtempSync(Path.join(root, "node_modules", ".odeon-"))
+afterAll(() => Fs.rmSync(scratch, { recursive: true, force: true }))
+
+const blocks = (file: string): ReadonlyArray<string> =>
+  [...Fs.readFileSync(Path.join(root, file), "utf8").matchAll(/```ts\n(.*?)```/gs)].map(
+    ([, text]) => text
+  )
+
+/** A block as a module of its own, with the package's name standing for its sources. */
+const load = async (name: string, text: string): Promise<Record<string, unknown>> => {
+  const path = Path.join(scratch, `${name}.ts`)
+  const source = text.replace(
+    /from "odeon\/(\w+)"/g,
+    (_, room) => `from "${root}/src/${room}/index.ts"`
+  )
+  Fs.writeFileSync(path, `${source}\nexport { main }\n`)
+  return import(/* @vite-ignore */ path)
+}
+
+describe("README", () => {
+  it("its example computes a loss and a gradient", async () => {
+    const [block] = blocks("README.md")
+    const { main } = await load("readme", block)
+    const { loss, gradient } = (await Effect.runPromise(main as Effect.Effect<never>)) as {
+      readonly loss: { readonly data: Float32Array }
+      readonly gradient: { readonly data: Float32Array; readonly shape: ReadonlyArray<number> }
+    }
+    // x is all ones and y all zeros: the loss is tanh²(1 + 2 + 3), and all three weights weigh alike
+    const t = Math.tanh(6)
+    expect(loss.data[0]).toBeCloseTo(t * t, 5)
+    expect(gradient.shape).toEqual([3, 1])
+    for (const each of gradient.data) expect(each).toBeCloseTo(2 * t * (1 - t * t), 6)
+  })
+})
+
+describe("examples", () => {
+  it("regression.ts learns the curve and draws it", { timeout: 120_000 }, () => {
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "odeon-example-"))
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [Path.join(root, "examples/regression.ts")],
+      {
+        cwd: folder,
+        encoding: "utf8"
+      }
+    )
+    expect(stderr).toBe("")
+    expect(status).toBe(0)
+    const [, before, after] = stdout.match(/Loss ([\d.]+) at first, ([\d.]+) after/) ?? []
+    // the noise has variance 0.04: less cannot be reached, and a network that has learnt nothing stays above 1
+    expect(Number(before)).toBeGreaterThan(0.5)
+    expect(Number(after)).toBeLessThan(0.07)
+    const svg = Fs.readFileSync(Path.join(folder, "out/regression.svg"), "utf8")
+    expect(svg).toContain("<svg")
+    expect(svg.match(/aria-roledescription="point"/g) ?? svg.match(/<path/g)).not.toBeNull()
+    Fs.rmSync(folder, { recursive: true })
+  })
+
+  it("each one is run here", () => {
+    const all = Fs.readdirSync(Path.join(root, "examples")).filter((each) => each.endsWith(".ts"))
+    const text = Fs.readFileSync(import.meta.filename, "utf8")
+    expect(all.filter((each) => !text.includes(each))).toEqual([])
+  })
+})

@@ -1,0 +1,28 @@
+/** The devices under test. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Device from "../../src/Device/Device.ts"
+import type { DeviceUnavailable } from "../../src/Device/DeviceError.ts"
+import * as Onnx from "../../src/Device/Onnx.ts"
+
+/** A device, to be held against `Reference`. */
+export interface Instance {
+  readonly name: string
+  readonly layer: Layer.Layer<Device.Device, DeviceUnavailable>
+}
+
+/** Those that must agree with `Reference`. */
+export const others: ReadonlyArray<Instance> = [
+  {
+    name: "cpu",
+    layer: Layer.effect(
+      Device.Device,
+      Effect.flatMap(Onnx.backend, (each) => Device.fromBackend(each))
+    )
+  }
+]
+
+export const all: ReadonlyArray<Instance> = [
+  { name: "reference", layer: Device.layerReference() },
+  ...others
+]
