@@ -69,14 +69,15 @@ export type Buffers<T> =
   T extends Spec<infer S, infer D> ? Buffer<S, D> : { readonly [K in keyof T]: Buffers<T[K]> }
 
 /**
- * The tree `T` of specs as what a program takes: buffers, or host arrays, which are uploaded for the call.
+ * The tree `T` of specs as what a program takes: buffers, or host arrays, which are uploaded for the call. Types hold
+ * ranks and dtypes to account; sizes, which arrays from outside seldom carry in their types, are checked by the call.
  *
  * @since 0.1.0
  * @category types
  */
 export type Arguments<T> =
   T extends Spec<infer S, infer D>
-    ? Buffer<S, D> | HostArray<S, D>
+    ? Buffer<Shape.SameRank<S>, D> | HostArray<Shape.SameRank<S>, D>
     : { readonly [K in keyof T]: Arguments<T[K]> }
 
 /**

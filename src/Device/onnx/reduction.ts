@@ -189,6 +189,9 @@ export const cumSum: Single<"cumSum"> = through(
 
 /** The operator is fast, but keeps no more than `float32` of the deviation. */
 export const standardize: Lowering<"standardize"> = (e, { attributes, inputs: [x], outputs }) => {
+  // the operator refuses the deviation of nothing
+  if (Shape.size(x.shape) === 0)
+    return outputs.map(({ dtype, shape }) => fill(e, Number.NaN, shape, dtype))
   const y = e.cast(x, x.dtype === "float64" ? "float64" : "float32")
   const { axis, epsilon } = attributes
   const results =
