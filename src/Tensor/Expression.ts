@@ -10,8 +10,8 @@
  */
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type { Data, DType } from "./DType.ts"
-import type { Shape } from "./Shape.ts"
 import type { Attributes, Name, Primitive } from "./Primitive.ts"
+import type { Shape } from "./Shape.ts"
 
 /**
  * @since 0.1.0

@@ -8,7 +8,8 @@
  * @since 0.1.0
  */
 import * as DType from "./DType.ts"
-import { type Node, sorted, type Spec, type Tensor } from "./Expression.ts"
+import { type Node, type Spec, sorted, type Tensor } from "./Expression.ts"
+import * as check from "./internal/check.ts"
 import { substitute } from "./internal/rebuild.ts"
 import type { Differentiator } from "./Primitive.ts"
 import { custom as customPrimitive } from "./primitive/control.ts"
@@ -131,6 +132,7 @@ const requireLike = (
  * @category gradients
  */
 export const of = <const P>(loss: Tensor, parameters: P): P => {
+  check.tensors("Gradient.of", [loss])
   if (Shape.size(loss.shape) !== 1) {
     throw new GradientError({
       operation: "Gradient.of",
@@ -148,9 +150,9 @@ export const of = <const P>(loss: Tensor, parameters: P): P => {
  * @category gradients
  */
 export const vjp = <const O, const P>(outputs: O, inputs: P, cotangents: Like<O>): P => {
-  const values = Tree.leaves<Tensor>(outputs)
-  const wrt = Tree.leaves<Tensor>(inputs)
-  const given = Tree.leaves<Tensor>(cotangents)
+  const values = check.leaves("Gradient.vjp", outputs)
+  const wrt = check.leaves("Gradient.vjp", inputs)
+  const given = check.leaves("Gradient.vjp", cotangents)
   requireFloat("Gradient.vjp", values)
   requireFloat("Gradient.vjp", wrt)
   requireLike("Gradient.vjp", given, values)
@@ -172,9 +174,9 @@ export const vjp = <const O, const P>(outputs: O, inputs: P, cotangents: Like<O>
  * @category gradients
  */
 export const jvp = <const O, const P>(outputs: O, inputs: P, tangents: Like<P>): O => {
-  const values = Tree.leaves<Tensor>(outputs)
-  const wrt = Tree.leaves<Tensor>(inputs)
-  const given = Tree.leaves<Tensor>(tangents)
+  const values = check.leaves("Gradient.jvp", outputs)
+  const wrt = check.leaves("Gradient.jvp", inputs)
+  const given = check.leaves("Gradient.jvp", tangents)
   requireFloat("Gradient.jvp", values)
   requireFloat("Gradient.jvp", wrt)
   requireLike("Gradient.jvp", given, wrt)
@@ -209,6 +211,10 @@ export const stop = stopGradient as <T extends Tensor>(tensor: T) => T
  * taken. `backward` gets the inputs, the outputs and the outputs' cotangents, and gives the inputs'
  * cotangents, of the inputs' structure and shapes. It is made of expressions, and may be differentiated again.
  *
+ * Only the inputs get a derivative: to what `forward` uses from outside nothing flows, without an error. So make
+ * everything that is differentiated, weights too, part of the inputs. In a loop the state is part of them as well,
+ * wherever `backward` uses it: the derivative runs in another loop, where that state is another one.
+ *
  * ```ts
  * // the identity, with gradients clipped to [-1, 1]
  * const clipped = Gradient.custom({
@@ -229,10 +235,13 @@ export const custom =
   }): ((inputs: I) => O) =>
   (inputs) => {
     const values = rule.forward(inputs)
-    const results = customPrimitive(Tree.leaves<Tensor>(inputs), Tree.leaves<Tensor>(values), {
-      name: rule.name ?? "custom",
+    const name = rule.name ?? "custom"
+    const given = check.leaves(`${name}: inputs`, inputs)
+    const results = customPrimitive(given, check.leaves(`${name}: forward`, values), {
+      name,
       backward: (given, outputs, cotangents) =>
-        Tree.leaves<Tensor>(
+        check.leaves(
+          `${name}: backward`,
           rule.backward(
             Tree.refill<I>(inputs, given),
             Tree.refill<O>(values, outputs),

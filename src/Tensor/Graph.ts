@@ -1,9 +1,9 @@
 /**
  * Graphs in canonical form: what devices compile.
  *
- * Equal computations are one node, nodes and stacked results that nobody reads are gone, `stopGradient`
- * and `custom` have done their work and are gone too, and views of views are one view. Two
- * programs of the same structure have the same `key`.
+ * Equal computations are one node, nodes and stacked results that nobody reads are gone,
+ * `stopGradient` and `custom` have done their work and are gone too, names stand at the operations,
+ * and views of views are one view. Two programs of the same structure have the same `key`.
  *
  * @since 0.1.0
  */
@@ -45,6 +45,11 @@ export const make = (inputs: ReadonlyArray<Tensor>, outputs: ReadonlyArray<Tenso
     position.set(each.node, i)
   })
   const now = (tensor: Tensor): Tensor => renewed.get(tensor.node)?.[tensor.output] ?? tensor
+  const labels = labelled(order)
+  const label = (node: Node, of: Node): Node => {
+    const label = labels.get(of)
+    return label === undefined ? node : { ...node, label }
+  }
 
   const intern = (node: Node, attributes: string): Node => {
     const refers = node.inputs.map((each) => `${ids.get(each.node)}.${each.output}`)
@@ -59,17 +64,18 @@ export const make = (inputs: ReadonlyArray<Tensor>, outputs: ReadonlyArray<Tenso
 
   for (const node of order) {
     if (!live.has(node)) continue
-    if (is(node, "stopGradient")) {
+    if (is(node, "stopGradient") || isName(node)) {
       renewed.set(node, [now(node.inputs[0])])
     } else if (is(node, "custom")) {
       renewed.set(node, node.inputs.slice(node.attributes.arguments).map(now))
     } else if (is(node, "input")) {
       const at = position.get(node)
-      intern(node, at === undefined ? `free ${node.attributes.name}` : String(at))
+      // two free inputs may have one name
+      intern(node, at === undefined ? `free ${ids.size}` : String(at))
       renewed.set(node, [output(node)])
     } else if (is(node, "scan")) {
       const { node: pruned, at } = pruneScan(node, needed.get(node)!, now)
-      const kept = intern(pruned, describe(pruned))
+      const kept = intern(label(pruned, node), describe(pruned))
       renewed.set(
         node,
         node.outputs.map((_, i) => output(kept, at.get(i) ?? 0))
@@ -77,7 +83,7 @@ export const make = (inputs: ReadonlyArray<Tensor>, outputs: ReadonlyArray<Tenso
     } else {
       const inputs = node.inputs.map(now)
       const simple = simplify(node, inputs)
-      const kept = intern(simple, describe(simple))
+      const kept = intern(label(simple, node), describe(simple))
       renewed.set(
         node,
         node.outputs.map((_, i) => output(kept, i))
@@ -90,6 +96,28 @@ export const make = (inputs: ReadonlyArray<Tensor>, outputs: ReadonlyArray<Tenso
     ";"
   )}|${results.map((each) => `${ids.get(each.node)}.${each.output}`).join(",")}`
   return { inputs, outputs: results, nodes, key }
+}
+
+/** Whether a node does nothing but name its operand. */
+const isName = (node: Node): boolean =>
+  is(node, "reshape") &&
+  node.label !== undefined &&
+  Shape.equals(node.attributes.shape, node.inputs[0].shape)
+
+/** Names given to results, by the operations that compute them. */
+const labelled = (order: ReadonlyArray<Node>): ReadonlyMap<Node, string> => {
+  const labels = new Map<Node, string>()
+  for (const named of order) {
+    if (!isName(named) || named.label === undefined) continue
+    let [{ node, output }] = named.inputs
+    for (;;) {
+      if (is(node, "custom")) ({ node, output } = node.inputs[node.attributes.arguments + output])
+      else if (is(node, "stopGradient") || isName(node)) [{ node, output }] = node.inputs
+      else break
+    }
+    labels.set(node, named.label)
+  }
+  return labels
 }
 
 /** Which outputs of which nodes are read; and of scans, what they need of their bodies. */
@@ -126,8 +154,20 @@ interface Needed {
   readonly body: Graph
 }
 
+const parts = new WeakMap<Body, Map<string, Needed>>()
+
+/** Found once for each body: in nested scans every level would else multiply the work. */
 const needs = (node: Node<"scan">, wanted: ReadonlySet<number>): Needed => {
   const { body, carry } = node.attributes
+  const known = parts.get(body) ?? new Map<string, Needed>()
+  parts.set(body, known)
+  const key = `${carry}:${[...wanted].sort((a, b) => a - b).join(",")}`
+  const part = known.get(key) ?? partOf(body, carry, wanted)
+  known.set(key, part)
+  return part
+}
+
+const partOf = (body: Body, carry: number, wanted: ReadonlySet<number>): Needed => {
   const chosen = new Set(wanted)
   for (;;) {
     const results = [...chosen].sort((a, b) => a - b)

@@ -27,6 +27,7 @@ export interface Options<R extends "mean" | "sum" | "none"> {
 type Reduced<S extends Shape, R> = R extends "none" ? S : readonly []
 
 const reduce = (x: Tensor, reduction: "mean" | "sum" | "none" = "mean"): Tensor => {
+  check.choice("Loss", [x], "`reduction`", reduction, ["mean", "sum", "none"])
   if (reduction === "none") return x
   const total = s.sum(
     x,
@@ -105,7 +106,8 @@ export const huber: Distance<{ readonly delta?: number }> = distance(
 )
 
 /**
- * −log of the probability that `logits` `[…, classes]` give the class that `labels` `[…]` name.
+ * −log of the probability that `logits` `[…, classes]` give the class that `labels` `[…]` name. A logit may be −∞;
+ * a label that is no class counts as 0.
  *
  * @since 0.1.0
  * @category losses
@@ -115,7 +117,9 @@ export const crossEntropy = <D extends Float, const R extends "mean" | "sum" | "
   labels: Tensor<Shape, Integer>,
   options?: Options<R>
 ): Tensor<R extends "none" ? Shape : readonly [], D> => {
-  const classes = logits.shape[logits.shape.length - 1]
+  check.dtypes("Loss.crossEntropy", [logits], "floats")
+  check.dtypes("Loss.crossEntropy: labels", [labels], "integers")
+  const classes = logits.shape[check.axis("Loss.crossEntropy", logits, -1)]
   if (!Shapes.equals(logits.shape.slice(0, -1), labels.shape)) {
     throw check.shapeError(
       "Loss.crossEntropy",
@@ -123,7 +127,12 @@ export const crossEntropy = <D extends Float, const R extends "mean" | "sum" | "
       "labels need the shape of the logits without their last axis"
     )
   }
-  const chosen = e.mul(logSoftmax(logits), oneHot(labels, classes, logits.dtype))
+  // selected, not multiplied: a class that is ruled out by a logit of −∞ adds 0, not NaN
+  const chosen = e.select(
+    oneHot(labels, classes, "bool"),
+    logSoftmax(logits),
+    s.scalar(0, logits.dtype)
+  )
   return reduce(e.neg(s.sum(chosen, [logits.shape.length - 1], false)), options?.reduction) as never
 }
 

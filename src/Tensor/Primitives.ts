@@ -3,12 +3,13 @@
  *
  * @since 0.1.0
  */
+
+import type { Name, Primitive } from "./Primitive.ts"
 import * as control from "./primitive/control.ts"
 import * as elementwise from "./primitive/elementwise.ts"
 import * as linear from "./primitive/linear.ts"
 import * as reduction from "./primitive/reduction.ts"
 import * as structure from "./primitive/structure.ts"
-import type { Name, Primitive } from "./Primitive.ts"
 
 /**
  * Every primitive by its name.

@@ -5,8 +5,9 @@
  */
 import * as Effect from "effect/Effect"
 import type { DType } from "./DType.ts"
-import { is, type HostArray, type Spec, type Tensor } from "./Expression.ts"
+import { type HostArray, is, type Spec, type Tensor } from "./Expression.ts"
 import * as Graph from "./Graph.ts"
+import * as check from "./internal/check.ts"
 import { constant, input } from "./primitive/structure.ts"
 import type { Shape } from "./Shape.ts"
 import { isTensorError, ShapeError, type TensorError } from "./TensorError.ts"
@@ -107,20 +108,31 @@ export const makeUnsafe = <const I, const O>(
   f: (inputs: Tensors<I>) => O,
   options?: Options
 ): Program<Specs<I>, Specs<O>> => {
-  const parameters = Tree.remap<Tensors<I>>(inputs, ({ shape, dtype }: Spec, path) =>
-    input(path || "input", shape, dtype)
-  )
+  const parameters = Tree.remap<Tensors<I>>(inputs, (leaf: Spec | undefined | null, path) => {
+    const { shape, dtype } = leaf ?? {}
+    if (shape === undefined || dtype === undefined) {
+      throw new ShapeError({
+        operation: "Program.make",
+        shapes: [],
+        message: `Program.make: the input "${path}" has no shape and dtype; make a spec with Tensor.spec`
+      })
+    }
+    return input(path || "input", shape, dtype)
+  })
   const results = f(parameters)
   const specs = <T>(tree: T): Specs<T> =>
     Tree.remap(tree, ({ shape, dtype }: Spec) => ({ shape, dtype }))
-  const graph = Graph.make(Tree.leaves<Tensor>(parameters), Tree.leaves<Tensor>(results))
+  const graph = Graph.make(
+    check.leaves("Program.make: inputs", parameters),
+    check.leaves("Program.make: result", results)
+  )
   const own = new Set(graph.inputs.map((each) => each.node))
   for (const node of graph.nodes) {
     if (is(node, "input") && !own.has(node)) {
       throw new ShapeError({
         operation: "Program.make",
         shapes: [node.attributes.shape],
-        message: `Program.make: the result depends on "${node.attributes.name}", an input of another program or loop; pass it in as an input of this one`
+        message: `Program.make: the result depends on "${node.attributes.name}", an input of another program or loop; pass it in as an input of this one (to a rule of Gradient.custom inside a loop, too)`
       })
     }
   }
@@ -144,7 +156,7 @@ export const makeUnsafe = <const I, const O>(
 export const spec = <const S extends Shape, const D extends DType = "float32">(
   shape: S,
   dtype?: D
-): Spec<S, D> => ({
+): Spec<S, NoInfer<D>> => ({
   shape,
   dtype: dtype ?? ("float32" as D)
 })
@@ -156,4 +168,5 @@ export const spec = <const S extends Shape, const D extends DType = "float32">(
  * @since 0.1.0
  * @category constructors
  */
-export const constants = <const T>(tree: T): Tensors<T> => Tree.remap<Tensors<T>>(tree, (host: HostArray) => constant(host))
+export const constants = <const T>(tree: T): Tensors<T> =>
+  Tree.remap<Tensors<T>>(tree, (host: HostArray) => constant(host))

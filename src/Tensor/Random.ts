@@ -325,7 +325,7 @@ export const uniform = <K extends Shape, const S extends Shape, D extends Float 
   key: Keys<K>,
   shape: S,
   options: Bounds<D> = {}
-): Tensor<Drawn<K, S>, D> => {
+): Tensor<Drawn<K, S>, NoInfer<D>> => {
   const dtype = options.dtype ?? "float32"
   const to = random.interval("Random.uniform", dtype, options)
   return drawn("Random.uniform", key, shape, dtype, (d, high, low) =>
@@ -347,7 +347,7 @@ export const normal = <K extends Shape, const S extends Shape, D extends Float =
   key: Keys<K>,
   shape: S,
   options: DTypeOption<D> = {}
-): Tensor<Drawn<K, S>, D> => {
+): Tensor<Drawn<K, S>, NoInfer<D>> => {
   checkKey("Random.normal", key)
   check.sizes("Random.normal", [key], shape)
   const dtype = options.dtype ?? "float32"
@@ -397,7 +397,7 @@ export const truncatedNormal = <
   key: Keys<K>,
   shape: S,
   options: Bounds<D>
-): Tensor<Drawn<K, S>, D> => {
+): Tensor<Drawn<K, S>, NoInfer<D>> => {
   const dtype = options.dtype ?? "float32"
   const to = random.truncation("Random.truncatedNormal", dtype, options)
   return drawn("Random.truncatedNormal", key, shape, dtype, (d, high, low) =>
@@ -425,7 +425,7 @@ export const integers = <K extends Shape, const S extends Shape>(
   const [high, low] = blocks(key, Shapes.size(shape), random.purpose.draw)
   const offset = scaled(high, low, range.count)
   // two's complement: what wraps around in uint32 is a negative int32
-  const placed = range.first === 0 ? offset : e.add(offset, s.scalar(range.first, "uint32"))
+  const placed = range.first === 0 ? offset : e.add(offset, s.scalar(range.first >>> 0, "uint32"))
   return shaped(key, shape, e.cast(placed, "int32")) as never
 }
 
@@ -476,7 +476,7 @@ export const gumbel = <K extends Shape, const S extends Shape, D extends Float =
   key: Keys<K>,
   shape: S,
   options: DTypeOption<D> = {}
-): Tensor<Drawn<K, S>, D> =>
+): Tensor<Drawn<K, S>, NoInfer<D>> =>
   drawn("Random.gumbel", key, shape, options.dtype ?? "float32", (d, high, low) =>
     d.gumbel(high, low)
   ) as never

@@ -199,7 +199,11 @@ export type Permute<S extends Shape, P extends Shape> = number extends S["length
   : number extends P["length"]
     ? Shape
     : P["length"] extends S["length"]
-      ? { readonly [I in keyof P]: S[P[I] & keyof S] & number }
+      ? {
+          readonly [I in keyof P]: `${P[I]}` extends `-${string}`
+            ? number
+            : S[P[I] & keyof S] & number
+        }
       : Mismatch<`${Show<S>} cannot be permuted by ${Show<P>}: one entry for each axis is needed`>
 
 /**

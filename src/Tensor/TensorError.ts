@@ -36,8 +36,8 @@ export class DTypeError extends Schema.TaggedError<DTypeError>("odeon/DTypeError
 }) {}
 
 /**
- * A derivative that does not exist: of an integer, through a `whileLoop`, or of something that the
- * loss does not depend on, where that was asked to be an error.
+ * A derivative that does not exist (of an integer, or through a `whileLoop`), or a request or a rule of one whose
+ * shapes do not fit.
  *
  * @since 0.1.0
  * @category errors

@@ -127,8 +127,4 @@ export type Leaf<T> = T extends { readonly dtype: infer D; readonly shape: unkno
       ? { [K in keyof T]: Leaf<T[K]> }[keyof T]
       : T
 
-type Retyped<T, D> = D extends DType
-  ? T extends Tensor
-    ? Tensor<Shape, D>
-    : T
-  : T
+type Retyped<T, D> = D extends DType ? (T extends Tensor ? Tensor<Shape, D> : T) : T

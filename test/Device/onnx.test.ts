@@ -442,6 +442,22 @@ describe("elementwise primitives", () => {
       ])
     ))
 
+  it("mul with a sigmoid, which the runtime merges into an operator for float32 only", () =>
+    agree(
+      forEach(floats, (dtype) => [
+        {
+          name: dtype,
+          hosts: [host(dtype, [5], [-800, -3, 0.25, 2, 900])],
+          apply: (x: Tensor) => E.mul(x, E.sigmoid(x))
+        },
+        {
+          name: `${dtype}, scaled`,
+          hosts: [host(dtype, [4], [-3, 0, 0.25, 2])],
+          apply: (x: Tensor) => E.mul(x, E.sigmoid(E.mul(x, S.scalar(1.5, dtype))))
+        }
+      ])
+    ))
+
   it("rounds float16 after each operation", async () => {
     const x = host("float16", [2], [65504, 1])
     const y = host("float16", [2], [65504, 2 ** -11])
@@ -631,6 +647,20 @@ describe("reductions and orderings", () => {
           }
         }))
       )
+    ))
+
+  it("standardize of nothing", () =>
+    agree(
+      forEach(floats, (dtype) => [
+        {
+          name: dtype,
+          hosts: [sample(dtype, [3, 0])],
+          apply: (x: Tensor) => {
+            const { node } = R.standardize(x, 1, 1e-3)
+            return [output(node, 0), output(node, 1)]
+          }
+        }
+      ])
     ))
 })
 

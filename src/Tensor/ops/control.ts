@@ -75,13 +75,16 @@ export const scan = <const S, const X = readonly [], const Y = readonly []>(opti
   readonly init: S
   readonly over?: X
   readonly length?: number
-  readonly step: (state: State<S>, element: Element<X>) => readonly [state: State<S>, result: Y]
+  readonly step: (
+    state: State<S>,
+    element: Element<X>
+  ) => readonly [state: State<NoInfer<S>>, result: Y]
   readonly reverse?: boolean
   readonly checkpoint?: Checkpoint
 }): readonly [state: State<S>, results: Stacked<Y>] => {
-  const init = Tree.leaves<Tensor>(options.init)
+  const init = check.leaves("scan: init", options.init)
   const over = (options.over ?? []) as X
-  const arrays = Tree.leaves<Tensor>(over)
+  const arrays = check.leaves("scan: over", over)
   const length = options.length ?? arrays[0]?.shape[0]
   if (length === undefined || !Number.isInteger(length) || length < 0) {
     throw check.shapeError(
@@ -105,12 +108,20 @@ export const scan = <const S, const X = readonly [], const Y = readonly []>(opti
     const elements = arrays.map((each, i) =>
       parameter(`element ${i}`, { shape: each.shape.slice(1), dtype: each.dtype })
     )
-    const [next, result] = options.step(
+    const pair: readonly [State<S>, Y] = options.step(
       Tree.refill(options.init, states),
       Tree.refill(over, elements)
     )
+    if (!Array.isArray(pair) || pair.length !== 2) {
+      throw check.shapeError(
+        "scan",
+        states,
+        "the step must give a pair: the next state, and what is stacked ([] for nothing)"
+      )
+    }
+    const [next, result] = pair
     results.tree = result
-    const after = Tree.leaves<Tensor>(next)
+    const after = check.leaves("scan: next state", next)
     if (after.length !== states.length) {
       throw check.shapeError(
         "scan",
@@ -120,7 +131,7 @@ export const scan = <const S, const X = readonly [], const Y = readonly []>(opti
     }
     return {
       parameters: [...states, ...elements],
-      results: [...after, ...Tree.leaves<Tensor>(result)]
+      results: [...after, ...check.leaves("scan: result", result)]
     }
   }
   const reverse = options.reverse ?? false
@@ -151,6 +162,7 @@ const segmented = (
   { length, reverse, checkpoint }: Run
 ): ReadonlyArray<Tensor> => {
   if (typeof checkpoint !== "number") {
+    check.choice("scan", init, "`checkpoint`, if no number,", checkpoint, ["none", "step"])
     return c.scan(init, arrays, body(), {
       length,
       reverse,
@@ -223,10 +235,11 @@ export const whileLoop = <const S>(options: {
   readonly condition: (state: State<S>) => Tensor<readonly [], "bool">
   readonly body: (state: State<S>) => State<S>
 }): State<S> => {
-  const init = Tree.leaves<Tensor>(options.init)
-  const open = (f: (state: State<S>) => unknown): Body => {
+  const init = check.leaves("whileLoop: init", options.init)
+  const open = (name: "condition" | "body"): Body => {
     const parameters = init.map((each, i) => parameter(`state ${i}`, each))
-    return { parameters, results: Tree.leaves<Tensor>(f(Tree.refill(options.init, parameters))) }
+    const results = options[name](Tree.refill(options.init, parameters))
+    return { parameters, results: check.leaves(`whileLoop: ${name}`, results) }
   }
-  return Tree.refill(options.init, c.whileLoop(init, open(options.condition), open(options.body)))
+  return Tree.refill(options.init, c.whileLoop(init, open("condition"), open("body")))
 }

@@ -1,5 +1,5 @@
-import * as DTypes from "../DType.ts"
 import type { DType, Numeric } from "../DType.ts"
+import * as DTypes from "../DType.ts"
 import type { HostArray, Tensor } from "../Expression.ts"
 import * as check from "../internal/check.ts"
 import * as elementwise from "../primitive/elementwise.ts"
@@ -28,7 +28,8 @@ type NestedShape<T> = T extends number | boolean | bigint
  * list or typed array with a shape, or from a typed array alone (one axis). `float32` unless told, or unless
  * the typed array tells.
  *
- * Throws `ShapeError` for ragged nesting or a shape of another size.
+ * Throws `ShapeError` for ragged nesting or a shape of another size, `DTypeError` for a number that an integer
+ * dtype or `bool` (0 and 1) does not hold.
  *
  * @since 0.1.0
  * @category constructors
@@ -37,11 +38,11 @@ export const hostArray: {
   <const S extends Shape, D extends DType = "float32">(
     values: ReadonlyArray<number> | DTypes.Data,
     options: { readonly shape: S; readonly dtype?: D }
-  ): HostArray<S, D>
+  ): HostArray<S, NoInfer<D>>
   <const T extends Nested, D extends DType = "float32">(
     values: T,
     options?: { readonly dtype?: D }
-  ): HostArray<NestedShape<T>, D>
+  ): HostArray<NestedShape<T>, NoInfer<D>>
   <D extends DType>(
     values: DTypes.Arrays[D],
     options?: { readonly dtype?: D }
@@ -99,11 +100,12 @@ export const hostArray: {
 }
 
 const convert = (values: ReadonlyArray<number | bigint>, dtype: DType): DTypes.Data => {
+  check.known("hostArray", dtype)
   const data = DTypes.allocate(dtype, values.length)
-  if (data instanceof BigInt64Array) values.forEach((value, i) => (data[i] = BigInt(value)))
-  else if (dtype === "float16")
+  if (dtype === "float16")
     values.forEach((value, i) => (data[i] = DTypes.toFloat16Bits(Number(value))))
-  else values.forEach((value, i) => (data[i] = Number(value)))
+  else if (DTypes.isFloat(dtype)) values.forEach((value, i) => (data[i] = Number(value)))
+  else values.forEach((value, i) => (data[i] = check.whole("hostArray", dtype, value)))
   return data
 }
 
@@ -119,11 +121,11 @@ export const constant: {
   <const S extends Shape, D extends DType = "float32">(
     values: ReadonlyArray<number> | DTypes.Data,
     options: { readonly shape: S; readonly dtype?: D }
-  ): Tensor<S, D>
+  ): Tensor<S, NoInfer<D>>
   <const T extends Nested, D extends DType = "float32">(
     values: T,
     options?: { readonly dtype?: D }
-  ): Tensor<NestedShape<T>, D>
+  ): Tensor<NestedShape<T>, NoInfer<D>>
   <D extends DType>(
     values: DTypes.Arrays[D],
     options?: { readonly dtype?: D }
@@ -144,7 +146,8 @@ export const constant: {
 export const scalar = <D extends DType = "float32">(
   value: number,
   dtype?: D
-): Tensor<readonly [], D> => structure.scalar(value, dtype ?? "float32") as Tensor<readonly [], D>
+): Tensor<readonly [], NoInfer<D>> =>
+  structure.scalar(value, dtype ?? "float32") as Tensor<readonly [], D>
 
 /**
  * One number everywhere.
@@ -156,7 +159,7 @@ export const full = <const S extends Shape, D extends DType = "float32">(
   shape: S,
   value: number,
   dtype?: D
-): Tensor<S, D> => structure.fill(value, shape, dtype ?? "float32") as Tensor<S, D>
+): Tensor<S, NoInfer<D>> => structure.fill(value, shape, dtype ?? "float32") as Tensor<S, D>
 
 /**
  * @since 0.1.0
@@ -165,7 +168,7 @@ export const full = <const S extends Shape, D extends DType = "float32">(
 export const zeros = <const S extends Shape, D extends DType = "float32">(
   shape: S,
   dtype?: D
-): Tensor<S, D> => full(shape, 0, dtype)
+): Tensor<S, NoInfer<D>> => full(shape, 0, dtype)
 
 /**
  * @since 0.1.0
@@ -174,7 +177,7 @@ export const zeros = <const S extends Shape, D extends DType = "float32">(
 export const ones = <const S extends Shape, D extends DType = "float32">(
   shape: S,
   dtype?: D
-): Tensor<S, D> => full(shape, 1, dtype)
+): Tensor<S, NoInfer<D>> => full(shape, 1, dtype)
 
 /**
  * Each element is its own index along an axis: `0, 1, 2, …`; `int32` unless told.
@@ -186,7 +189,7 @@ export const iota = <const S extends Shape, D extends Numeric = "int32">(
   shape: S,
   axis: number,
   dtype?: D
-): Tensor<S, D> =>
+): Tensor<S, NoInfer<D>> =>
   structure.iota(shape, axis < 0 ? axis + shape.length : axis, dtype ?? "int32") as Tensor<S, D>
 
 /**
@@ -198,7 +201,7 @@ export const iota = <const S extends Shape, D extends Numeric = "int32">(
 export const arange = <const N extends number, D extends Numeric = "int32">(
   length: N,
   dtype?: D
-): Tensor<readonly [N], D> => iota([length], 0, dtype)
+): Tensor<readonly [N], NoInfer<D>> => iota([length], 0, dtype)
 
 /**
  * `count` numbers from `start` to `stop`, both included, evenly spaced.
@@ -211,7 +214,8 @@ export const linspace = <const N extends number, D extends DTypes.Float = "float
   stop: number,
   count: N,
   dtype?: D
-): Tensor<readonly [N], D> => {
+): Tensor<readonly [N], NoInfer<D>> => {
+  check.sizes("linspace", [], [count])
   const step = count > 1 ? (stop - start) / (count - 1) : 0
   return constant(
     Array.from({ length: count }, (_, i) => (i > 0 && i === count - 1 ? stop : start + i * step)),
@@ -228,7 +232,7 @@ export const linspace = <const N extends number, D extends DTypes.Float = "float
 export const eye = <const N extends number, D extends Numeric = "float32">(
   size: N,
   dtype?: D
-): Tensor<readonly [N, N], D> =>
+): Tensor<readonly [N, N], NoInfer<D>> =>
   elementwise.cast(
     elementwise.equal(
       structure.iota([size, size], 0, "int32"),
@@ -288,12 +292,13 @@ export const onesLike = <S extends Shape, D extends DType>(tensor: Tensor<S, D>)
  * @since 0.1.0
  * @category constructors
  */
-export const oneHot = <S extends Shape, const N extends number, D extends Numeric = "float32">(
+export const oneHot = <S extends Shape, const N extends number, D extends DType = "float32">(
   indices: Tensor<S, DTypes.Integer>,
   depth: N,
   dtype?: D
-): Tensor<readonly [...S, N], D> => {
+): Tensor<readonly [...S, N], NoInfer<D>> => {
   check.dtypes("oneHot: indices", [indices], "integers")
+  check.sizes("oneHot", [indices], [depth])
   const places = structure.iota([depth], 0, indices.dtype)
   return elementwise.cast(
     elementwise.equal(structure.reshape(indices, [...indices.shape, 1]), places),

@@ -1,10 +1,11 @@
 import { dual } from "effect/Function"
 import type { DType, Float, Numeric } from "../DType.ts"
 import type { Node, Tensor } from "../Expression.ts"
-import { isTensor, output } from "../Expression.ts"
+import { apply, isTensor, output } from "../Expression.ts"
+import * as check from "../internal/check.ts"
 import { custom } from "../primitive/control.ts"
 import * as p from "../primitive/elementwise.ts"
-import { scalar } from "../primitive/structure.ts"
+import { reshapePrimitive, scalar } from "../primitive/structure.ts"
 import type { Broadcast, Fits, Ok, Shape } from "../Shape.ts"
 import { DTypeError } from "../TensorError.ts"
 
@@ -63,6 +64,10 @@ const binary = (f: (a: Tensor, b: Tensor) => Tensor): never =>
   dual(2, (self: Tensor | number, that: Tensor | number) => f(...operands(self, that))) as never
 
 const operands = (a: Tensor | number, b: Tensor | number): [Tensor, Tensor] => {
+  check.tensors(
+    "an operation on two elements",
+    [a, b].filter((each) => typeof each !== "number")
+  )
   if (typeof a !== "number") return [a, typeof b === "number" ? scalar(b, a.dtype) : b]
   if (typeof b !== "number") return [scalar(a, b.dtype), b]
   throw new DTypeError({
@@ -195,14 +200,17 @@ export const log: Unary<Float> = unary(p.log)
  * @since 0.1.0
  * @category exponentials
  */
-export const expm1: Unary<Float> = unary((x) =>
-  // tanh(x/2)·(eˣ + 1) has no cancellation, and for large x is e^x − 1 to rounding
-  p.select(
-    p.less(p.abs(x), scalar(1, x.dtype)),
-    p.mul(p.tanh(p.mul(x, scalar(0.5, x.dtype))), p.add(p.exp(x), scalar(1, x.dtype))),
-    p.sub(p.exp(x), scalar(1, x.dtype))
-  )
-)
+export const expm1: Unary<Float> = unary((x) => {
+  const one = scalar(1, x.dtype)
+  const power = p.exp(x)
+  // tanh(x/2)·(eˣ + 1) has no cancellation near 0
+  const near = p.mul(p.tanh(p.mul(x, scalar(0.5, x.dtype))), p.add(power, one))
+  const value = p.select(p.less(p.abs(x), one), near, p.sub(power, one))
+  return custom([x], [value], {
+    name: "expm1",
+    backward: ([x], _, [cotangent]) => [p.mul(cotangent, p.exp(x))]
+  })[0]
+})
 /**
  * log(1 + x), accurate near 0.
  *
@@ -213,8 +221,10 @@ export const log1p: Unary<Float> = unary((x) => {
   // Kahan: the rounding error of u = 1 + x cancels in log(u)·x/(u − 1)
   const one = scalar(1, x.dtype)
   const u = p.add(one, x)
-  const exact = p.equal(u, one)
-  const value = p.select(exact, x, p.div(p.mul(p.log(u), x), p.select(exact, one, p.sub(u, one))))
+  // where u is 1 the result is x, where u is infinite it is the logarithm
+  const plain = p.or(p.equal(u, one), p.equal(u, scalar(Number.POSITIVE_INFINITY, x.dtype)))
+  const ratio = p.div(x, p.select(plain, one, p.sub(u, one)))
+  const value = p.select(p.equal(u, one), x, p.mul(p.log(u), p.select(plain, one, ratio)))
   return custom([x], [value], {
     name: "log1p",
     backward: ([x], _, [cotangent]) => [p.div(cotangent, p.add(scalar(1, x.dtype), x))]
@@ -481,6 +491,11 @@ export const stopGradient = <S extends Shape, D extends DType>(self: Tensor<S, D
 export const named: {
   (label: string): <S extends Shape, D extends DType>(self: Tensor<S, D>) => Tensor<S, D>
   <S extends Shape, D extends DType>(self: Tensor<S, D>, label: string): Tensor<S, D>
-} = dual(2, (self: Tensor, label: string) => output({ ...self.node, label }, self.output))
+} = dual(2, (self: Tensor, label: string) => {
+  check.tensors("named", [self])
+  // a view of its own, so that what is named stays what others differentiate; canonical graphs give the
+  // name to the operation (see `Graph`)
+  return output(apply(reshapePrimitive, [self], { shape: self.shape }, label) as unknown as Node)
+})
 
 export { isTensor }

@@ -39,6 +39,7 @@ export const einsum = <D extends Numeric>(
   equation: string,
   ...operands: ReadonlyArray<Tensor<Shape, D>>
 ): Tensor<Shape, D> => {
+  check.tensors("einsum", operands)
   const fail = (why: string) => check.shapeError(`einsum "${equation}"`, operands, why)
   const [left, right, ...more] = equation.replace(/\s+/g, "").split("->")
   const terms = left.split(",")
@@ -173,6 +174,25 @@ const each = (
 ): ReadonlyArray<number> =>
   typeof value === "object" ? value : Array.from({ length: rank }, () => value ?? otherwise)
 
+/** Throws where `padding` is no word that is known and no list of one entry for each spatial axis. */
+const checkPadding = (
+  operation: string,
+  inputs: ReadonlyArray<Tensor>,
+  padding: ConvOptions["padding"],
+  words: ReadonlyArray<string>
+): void => {
+  if (padding === undefined || typeof padding === "number") return
+  if (typeof padding === "string") {
+    check.choice(operation, inputs, "`padding`", padding as string, words)
+  } else if (padding.length !== Math.max(inputs[0].shape.length - 2, 0)) {
+    throw check.shapeError(
+      operation,
+      inputs,
+      `\`padding\` has ${padding.length} entries for ${Math.max(inputs[0].shape.length - 2, 0)} spatial axes`
+    )
+  }
+}
+
 const windowOf = (space: Shape, kernel: Shape, options: ConvOptions): Window => {
   const rank = space.length
   const stride = each(options.stride, rank, 1)
@@ -222,8 +242,10 @@ export const conv: {
   ): Tensor<Ok<Conv<X, W, Grouped<O>, Keeps<O>>>, D>
 } = dual(
   (args) => isTensor(args[0]) && isTensor(args[1]),
-  (x: Tensor, kernel: Tensor, options: ConvOptions = {}) =>
-    l.conv(x, kernel, windowOf(x.shape.slice(2), kernel.shape.slice(2), options))
+  (x: Tensor, kernel: Tensor, options: ConvOptions = {}) => {
+    checkPadding("conv", [x, kernel], options.padding, ["same", "valid"])
+    return l.conv(x, kernel, windowOf(x.shape.slice(2), kernel.shape.slice(2), options))
+  }
 )
 
 /**
@@ -247,6 +269,7 @@ export const convTranspose: {
 } = dual(
   (args) => isTensor(args[0]) && isTensor(args[1]),
   (x: Tensor, kernel: Tensor, { outputPadding, ...options }: ConvTransposeOptions = {}) => {
+    checkPadding("convTranspose", [x, kernel], options.padding, [])
     const size = x.shape.slice(2)
     const width = kernel.shape.slice(2)
     const window = windowOf(size, width, options)
@@ -298,6 +321,8 @@ interface Pooling {
 
 const pooling = (kind: "max" | "mean"): Pooling =>
   dual(2, (x: Tensor, options: PoolOptions) => {
+    check.tensors(`${kind}Pool`, [x])
+    checkPadding(`${kind}Pool`, [x], options.padding, ["same", "valid"])
     const space = x.shape.slice(2)
     const window = each(options.window, space.length, 1)
     const { stride, low, high } = windowOf(space, window, {
@@ -354,7 +379,9 @@ export const resize: {
     options: ResizeOptions
   ): <S extends Shape, D extends Float>(self: Tensor<S, D>) => Tensor<SameRank<S>, D>
 } = dual(2, (x: Tensor, { size, scale, mode = "nearest" }: ResizeOptions) => {
+  spatial("resize", [x])
   check.dtypes("resize", [x], "floats")
+  check.choice("resize", [x], "`mode`", mode, ["nearest", "linear"])
   const space = x.shape.slice(2)
   if ((size === undefined) === (scale === undefined)) {
     throw check.shapeError("resize", [x], "needs either `size` or `scale`")
@@ -364,6 +391,7 @@ export const resize: {
     size === undefined
       ? space.map((n, i) => Math.floor(n * factors[i]))
       : each(size, space.length, 1)
+  if (space.includes(0)) throw check.shapeError("resize", [x], "there is nothing to interpolate")
   if (target.length !== space.length || target.some((n) => !Number.isInteger(n) || n < 1)) {
     throw check.shapeError(
       "resize",
@@ -385,6 +413,23 @@ export const resize: {
     return mode === "nearest" ? nearest(y, i + 2, target[i]) : interpolate(y, i + 2, target[i])
   }, x)
 })
+
+/** The operand has batch, channels and at least one spatial axis. */
+const spatial = (operation: string, inputs: ReadonlyArray<Tensor>): void => {
+  check.tensors(operation, inputs)
+  if (inputs[0].shape.length < 3)
+    throw check.shapeError(operation, inputs, "needs the axes [batch, channels, …spatial]")
+}
+
+/** A factor that sizes are multiplied with or divided by. */
+const whole = (operation: string, x: Tensor, factor: number): void => {
+  if (!Number.isInteger(factor) || factor < 1)
+    throw check.shapeError(
+      operation,
+      [x],
+      `the factor ${factor} must be a whole number of at least 1`
+    )
+}
 
 /** Each pixel as a block of equal ones. */
 const replicate = (x: Tensor, target: Shape): Tensor => {
@@ -440,6 +485,8 @@ export const pixelShuffle: {
   <S extends Shape, D extends DType>(self: Tensor<S, D>, factor: number): Tensor<SameRank<S>, D>
 } = dual(2, (x: Tensor, factor: number) => {
   const [n, c, ...space] = x.shape
+  spatial("pixelShuffle", [x])
+  whole("pixelShuffle", x, factor)
   const channels = c / factor ** space.length
   if (!Number.isInteger(channels)) {
     throw check.shapeError(
@@ -461,6 +508,8 @@ export const pixelShuffle: {
  */
 export const pixelUnshuffle: typeof pixelShuffle = dual(2, (x: Tensor, factor: number) => {
   const [n, c, ...space] = x.shape
+  spatial("pixelUnshuffle", [x])
+  whole("pixelUnshuffle", x, factor)
   if (space.some((size) => size % factor !== 0)) {
     throw check.shapeError(
       "pixelUnshuffle",

@@ -21,14 +21,15 @@ const unary = (name: string, f: (x: Tensor) => Tensor): Unary<Float> =>
     return f(x)
   }) as never
 
+// data first comes last, because that is the overload that `x.pipe(Tensor.softmax)` takes
 interface AlongOne {
+  (options: {
+    readonly axis?: number
+  }): <S extends Shape, D extends Float>(self: Tensor<S, D>) => Tensor<S, D>
   <S extends Shape, D extends Float>(
     self: Tensor<S, D>,
     options?: { readonly axis?: number }
   ): Tensor<S, D>
-  (options: {
-    readonly axis?: number
-  }): <S extends Shape, D extends Float>(self: Tensor<S, D>) => Tensor<S, D>
 }
 
 const along = (
@@ -101,13 +102,13 @@ export const silu: Unary<Float> = unary("silu", (x) => {
  * @category activations
  */
 export const gelu: {
+  (options: {
+    readonly approximate?: "none" | "tanh"
+  }): <S extends Shape, D extends Float>(self: Tensor<S, D>) => Tensor<S, D>
   <S extends Shape, D extends Float>(
     self: Tensor<S, D>,
     options?: { readonly approximate?: "none" | "tanh" }
   ): Tensor<S, D>
-  (options: {
-    readonly approximate?: "none" | "tanh"
-  }): <S extends Shape, D extends Float>(self: Tensor<S, D>) => Tensor<S, D>
 } = dual(isFirst, (x: Tensor, options?: { readonly approximate?: "none" | "tanh" }) => {
   check.dtypes("gelu", [x], "floats")
   const half = e.mul(x, like(x, 0.5))
@@ -160,6 +161,14 @@ const affine = (operation: string, y: Tensor, axis: number, { scale, bias }: Aff
   return bias === undefined ? scaled : e.add(scaled, aligned(bias))
 }
 
+/** The shape of what has the axes [batch, channels, …]. */
+const channelled = (operation: string, x: Tensor): Shape => {
+  check.dtypes(operation, [x], "floats")
+  if (x.shape.length < 2)
+    throw check.shapeError(operation, [x], "needs the axes [batch, channels, …spatial]")
+  return x.shape
+}
+
 /**
  * Group normalisation (Wu and He 2018, arXiv 1803.08494): `[N, C, …]`, over groups of C / groups channels and all
  * spatial axes, then the affine map of each channel.
@@ -177,17 +186,12 @@ export const groupNorm: {
   ): <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>
 } = dual(2, (x: Tensor, options: Affine & { readonly groups: number }) => {
   check.dtypes("groupNorm", [x], "floats")
-  const [n, c] = x.shape
-  if (
-    x.shape.length < 2 ||
-    !Number.isInteger(options.groups) ||
-    options.groups < 1 ||
-    c % options.groups !== 0
-  ) {
+  const [n, c] = channelled("groupNorm", x)
+  if (!Number.isInteger(options.groups) || options.groups < 1 || c % options.groups !== 0) {
     throw check.shapeError(
       "groupNorm",
       [x],
-      `${c ?? 0} channels do not divide into ${options.groups} groups`
+      `${c} channels do not divide into ${options.groups} groups`
     )
   }
   const rows = s.reshape(x, [n * options.groups, Shapes.size(x.shape.slice(1)) / options.groups])
@@ -203,10 +207,13 @@ export const groupNorm: {
  * @category normalisation
  */
 export const instanceNorm: {
-  <S extends Shape, D extends Float>(self: Tensor<S, D>, options?: Affine<NoInfer<D>>): Tensor<S, D>
   <D extends Float>(options: Affine<D>): <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>
+  <S extends Shape, D extends Float>(self: Tensor<S, D>, options?: Affine<NoInfer<D>>): Tensor<S, D>
 } = dual(isFirst, (x: Tensor, options: Affine = {}) =>
-  groupNorm(x as Tensor<Shape, Float>, { ...(options as Affine<Float>), groups: x.shape[1] })
+  groupNorm(x as Tensor<Shape, Float>, {
+    ...(options as Affine<Float>),
+    groups: channelled("instanceNorm", x)[1]
+  })
 )
 
 /**
@@ -216,8 +223,8 @@ export const instanceNorm: {
  * @category normalisation
  */
 export const layerNorm: {
-  <S extends Shape, D extends Float>(self: Tensor<S, D>, options?: Affine<NoInfer<D>>): Tensor<S, D>
   <D extends Float>(options: Affine<D>): <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>
+  <S extends Shape, D extends Float>(self: Tensor<S, D>, options?: Affine<NoInfer<D>>): Tensor<S, D>
 } = dual(isFirst, (x: Tensor, options: Affine = {}) => {
   check.dtypes("layerNorm", [x], "floats")
   const axis = check.axis("layerNorm", x, -1)
@@ -235,13 +242,13 @@ export const layerNorm: {
  * @category normalisation
  */
 export const rmsNorm: {
+  <D extends Float>(
+    options: Affine<D> & { readonly axis?: number }
+  ): <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>
   <S extends Shape, D extends Float>(
     self: Tensor<S, D>,
     options?: Affine<NoInfer<D>> & { readonly axis?: number }
   ): Tensor<S, D>
-  <D extends Float>(
-    options: Affine<D> & { readonly axis?: number }
-  ): <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>
 } = dual(isFirst, (x: Tensor, options: Affine & { readonly axis?: number } = {}) => {
   check.dtypes("rmsNorm", [x], "floats")
   const axis = check.axis("rmsNorm", x, options.axis ?? -1)
@@ -290,7 +297,7 @@ export const attention = <D extends Float>(
   value: Tensor<Shape, NoInfer<D>>,
   options: AttentionOptions = {}
 ): Tensor<Shape, D> => {
-  const width = query.shape[query.shape.length - 1]
+  const width = widthOf("attention", query, key, value)
   const scaled = e.mul(query, like(query, options.scale ?? 1 / Math.sqrt(width)))
   const scores = l.matmul(scaled, swapLast(key))
   const allowed =
@@ -298,6 +305,22 @@ export const attention = <D extends Float>(
       ? scores
       : e.select(options.mask, scores, like(scores, lowest[query.dtype]))
   return l.matmul(softmax(allowed as Tensor<Shape, Float>), value) as Tensor<Shape, D>
+}
+
+/** The size of queries and keys; throws where the three do not belong together. */
+const widthOf = (operation: string, query: Tensor, key: Tensor, value: Tensor): number => {
+  const given = [query, key, value]
+  check.dtypes(operation, given, "floats")
+  const sizes = given.map(({ shape }) => shape.slice(-2))
+  const [[, width], [length, other], [values]] = sizes
+  if (sizes.some((each) => each.length < 2) || width !== other || length !== values) {
+    throw check.shapeError(
+      operation,
+      given,
+      "needs queries […, Lq, d], keys […, Lk, d] and values […, Lk, e]"
+    )
+  }
+  return width
 }
 
 /** Low enough that its exponential is 0 beside any score, and finite, so that nothing becomes NaN. */
@@ -326,7 +349,7 @@ export const linearAttention = <D extends Float>(
   value: Tensor<Shape, NoInfer<D>>,
   options: { readonly scale?: number } = {}
 ): Tensor<Shape, D> => {
-  const width = query.shape[query.shape.length - 1]
+  const width = widthOf("linearAttention", query, key, value)
   const q = e.mul(
     softmax(query as Tensor<Shape, Float>),
     like(query, options.scale ?? 1 / Math.sqrt(width))

@@ -1,5 +1,6 @@
 import { dual } from "effect/Function"
 import type { DType, Float, Numeric } from "../DType.ts"
+import * as DTypes from "../DType.ts"
 import { isTensor, type Tensor } from "../Expression.ts"
 import * as check from "../internal/check.ts"
 import * as e from "../primitive/elementwise.ts"
@@ -29,7 +30,6 @@ type Axes = number | ReadonlyArray<number> | undefined
  * @category models
  */
 export interface Reducer<K extends DType> {
-  <S extends Shape, D extends K>(self: Tensor<S, D>): Tensor<readonly [], D>
   <
     S extends Shape,
     D extends K,
@@ -42,6 +42,8 @@ export interface Reducer<K extends DType> {
   <const A extends Axes = undefined, const Keep extends boolean = false>(
     options: ReduceOptions<A, Keep>
   ): <S extends Shape, D extends K>(self: Tensor<S, D>) => Tensor<Reduce<S, A, Keep>, D>
+  // last, because that is the one that `x.pipe(Tensor.sum)` takes
+  <S extends Shape, D extends K>(self: Tensor<S, D>): Tensor<readonly [], D>
 }
 
 const isFirst = (args: IArguments): boolean => isTensor(args[0])
@@ -131,7 +133,10 @@ export const standardDeviation: Reducer<Float> = reducer(
  */
 export const logSumExp: Reducer<Float> = reducer("logSumExp", (x, axes, keepDims) => {
   const top = e.stopGradient(r.max(x, axes, true))
-  const total = e.add(e.log(s.sum(e.exp(e.sub(x, top)), axes, true)), top)
+  // an infinite maximum is the result, and no shift
+  const finite = e.equal(e.sub(top, top), s.scalar(0, x.dtype))
+  const shift = e.select(finite, top, s.scalar(0, x.dtype))
+  const total = e.add(e.log(s.sum(e.exp(e.sub(x, shift)), axes, true)), shift)
   return s.reshape(total, s.reduced(x, { axes, keepDims }))
 })
 
@@ -205,7 +210,15 @@ export const argMax: {
  * @since 0.1.0
  * @category orderings
  */
-export const argMin: typeof argMax = along("argMin", (x, axis) => r.argMax(e.neg(x), axis))
+export const argMin: typeof argMax = along("argMin", (x, axis) => {
+  check.dtypes("argMin", [x], "numbers")
+  if (x.shape[axis] === 0) throw check.shapeError("argMin", [x], `axis ${axis} is empty`)
+  // of integers the negative may overflow; their complement never does
+  const turned = DTypes.isFloat(x.dtype)
+    ? e.neg(x)
+    : e.sub(s.scalar(x.dtype === "uint32" ? 2 ** 32 - 1 : -1, x.dtype), x)
+  return r.argMax(turned, axis)
+})
 
 /**
  * The order of the elements along an axis, `int32`: ascending unless `descending`, equal ones as they stand.

@@ -21,7 +21,8 @@ export const reshape: {
   ): <D extends DType>(self: Tensor<Shape, D>) => Tensor<Inferred<S>, D>
   <D extends DType, const S extends Shape>(self: Tensor<Shape, D>, shape: S): Tensor<Inferred<S>, D>
 } = dual(2, (x: Tensor, shape: Shape) => {
-  const open = shape.indexOf(-1)
+  check.tensors("reshape", [x])
+  const open = Array.isArray(shape) ? shape.indexOf(-1) : -1
   if (open < 0) return s.reshape(x, shape)
   const rest = Shapes.size(shape.filter((_, i) => i !== open))
   const size = Shapes.size(x.shape) / rest
@@ -65,7 +66,14 @@ export const transpose: {
     self: Tensor<S, D>,
     permutation: P & Fits<Permute<S, P>>
   ): Tensor<Ok<Permute<S, P>>, D>
-} = dual(2, s.transpose)
+} = dual(2, (x: Tensor, permutation: Shape) => {
+  check.tensors("transpose", [x])
+  const rank = x.shape.length
+  return s.transpose(
+    x,
+    permutation.map((axis) => (axis < 0 ? axis + rank : axis))
+  )
+})
 
 /**
  * The last two axes swapped: each matrix transposed.
@@ -176,6 +184,7 @@ export const repeat: {
   ): Tensor<SameRank<S>, D>
 } = dual(isFirst, (x: Tensor, times: number, options: { readonly axis: number }) => {
   const axis = check.axis("repeat", x, options.axis)
+  check.sizes("repeat", [x], [times])
   const [before, after] = [x.shape.slice(0, axis + 1), x.shape.slice(axis + 1)]
   const wide = s.broadcast(s.reshape(x, [...before, 1, ...after]), [...before, times, ...after])
   return s.reshape(
@@ -194,6 +203,7 @@ export const tile: typeof repeat = dual(
   isFirst,
   (x: Tensor, times: number, options: { readonly axis: number }) => {
     const axis = check.axis("tile", x, options.axis)
+    check.sizes("tile", [x], [times])
     const [before, after] = [x.shape.slice(0, axis), x.shape.slice(axis)]
     const wide = s.broadcast(s.reshape(x, [...before, 1, ...after]), [...before, times, ...after])
     return s.reshape(
@@ -386,6 +396,7 @@ export const pad: {
       )
     }
     const mode = options.mode ?? "constant"
+    check.choice("pad", [x], "`mode`", mode, ["constant", "reflect", "edge"])
     if (mode === "constant") {
       return s.pad(
         x,
@@ -500,6 +511,9 @@ export const split: {
   (x: Tensor, parts: number | ReadonlyArray<number>, options?: { readonly axis?: number }) => {
     const axis = check.axis("split", x, options?.axis ?? 0)
     const total = x.shape[axis]
+    if (typeof parts === "number" && !(Number.isInteger(parts) && parts > 0)) {
+      throw check.shapeError("split", [x], `${parts} parts are not a whole number of at least 1`)
+    }
     const sizes =
       typeof parts === "number" ? Array.from({ length: parts }, () => total / parts) : parts
     if (
@@ -523,7 +537,7 @@ export const split: {
 /**
  * Elements at `indices` along an axis (the first unless told), whose place the indices' axes take: `[5, 3]`
  * at indices `[2, 2]` → `[2, 2, 3]`. Negative indices count from the end; one out of range is a
- * `DeviceError` when the program runs.
+ * `ShapeError` in a list, and in a tensor a `DeviceError` when the program runs.
  *
  * @since 0.1.0
  * @category indexing
@@ -541,14 +555,24 @@ export const take: {
 } = dual(
   (args) => isTensor(args[0]) && (isTensor(args[1]) || Array.isArray(args[1])),
   (x: Tensor, indices: Tensor | ReadonlyArray<number>, options?: { readonly axis?: number }) =>
-    s.gather(
-      x,
-      isTensor(indices)
-        ? indices
-        : s.constant({ shape: [indices.length], dtype: "int32", data: Int32Array.from(indices) }),
-      check.axis("take", x, options?.axis ?? 0)
-    )
+    taken(x, indices, check.axis("take", x, options?.axis ?? 0))
 )
+
+const taken = (x: Tensor, indices: Tensor | ReadonlyArray<number>, axis: number): Tensor => {
+  if (isTensor(indices)) return s.gather(x, indices, axis)
+  const size = x.shape[axis]
+  for (const index of indices) {
+    if (!Number.isInteger(index) || index < -size || index >= size) {
+      throw check.shapeError(
+        "take",
+        [x],
+        `index ${index} is out of range along axis ${axis} of size ${size}`
+      )
+    }
+  }
+  const data = Int32Array.from(indices)
+  return s.gather(x, s.constant({ shape: [indices.length], dtype: "int32", data }), axis)
+}
 
 /**
  * For each place the element that `indices` names along an axis (the last unless told); the other sizes agree.
@@ -576,8 +600,8 @@ export const takeAlong = <I extends Shape, D extends DType>(
 }
 
 /**
- * Zeros of size `size` along an axis (the first unless told), with `updates` added where `indices`
- * names: the adjoint of {@link take}. Indices may repeat.
+ * Zeros of size `size` along an axis of the result (the first unless told), with `updates` added where
+ * `indices` names: the adjoint of {@link take}. Indices may repeat.
  *
  * @since 0.1.0
  * @category indexing
@@ -586,8 +610,13 @@ export const scatterAdd = <D extends Numeric>(
   indices: Tensor<Shape, Integer>,
   updates: Tensor<Shape, D>,
   options: { readonly size: number; readonly axis?: number }
-): Tensor<Shape, D> =>
-  s.scatterAdd(indices, updates, options.axis ?? 0, options.size) as Tensor<Shape, D>
+): Tensor<Shape, D> => {
+  check.tensors("scatterAdd", [indices, updates])
+  // counted among the axes of the result: those of the updates, with one for all of the indices'
+  const rank = updates.shape.length - indices.shape.length + 1
+  const axis = check.axis("scatterAdd", updates, options.axis ?? 0, rank)
+  return s.scatterAdd(indices, updates, axis, options.size) as Tensor<Shape, D>
+}
 
 /**
  * Number of axes, as a literal where it is known.

@@ -1,6 +1,6 @@
 /** Primitives that run a body many times, and the one that carries a rule of its own for derivatives. */
 import * as DType from "../DType.ts"
-import { apply, is, type Node, output, sorted, type Spec, type Tensor } from "../Expression.ts"
+import { apply, is, type Node, output, type Spec, sorted, type Tensor } from "../Expression.ts"
 import * as check from "../internal/check.ts"
 import { substitute } from "../internal/rebuild.ts"
 import type { Attributes, Body, Differentiator, Primitive } from "../Primitive.ts"
@@ -134,7 +134,7 @@ export const scan = (
   carried("scan", bodies[0], carry)
   const body = { parameters, results: [...results, ...parameters.slice(0, carry)] }
   const counts = { carry, scanned: scanned.length, visible }
-  const plan = options.store && planned(bodies[0], counts, results, options.store, true)
+  const plan = options.store && stored(bodies[0], counts, results, options.store)
   const complete =
     plan === undefined ? body : { parameters, results: [...body.results, ...plan.residuals] }
   const node = apply(scanPrimitive, [...init, ...scanned, ...captured], {
@@ -158,6 +158,21 @@ interface Plan {
 }
 
 const plans = new WeakMap<Body, Plan>()
+
+/** A step without a derivative (with a `whileLoop` in it) is none of a scan's business until somebody asks for one. */
+const stored = (
+  body: Body,
+  counts: { readonly carry: number; readonly scanned: number },
+  flowing: ReadonlyArray<Tensor>,
+  differentiator: Differentiator
+): Plan | undefined => {
+  try {
+    return planned(body, counts, flowing, differentiator, true)
+  } catch (error) {
+    if (error instanceof GradientError) return undefined
+    throw error
+  }
+}
 
 const planned = (
   { parameters, results }: Body,

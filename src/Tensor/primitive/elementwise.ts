@@ -191,12 +191,14 @@ export const shiftRight: Binary = two(shiftRightPrimitive)
 
 export const castPrimitive: Primitive<"cast"> = {
   name: "cast",
-  infer: ([x], { dtype }) => [{ shape: x.shape, dtype }],
+  infer: ([x], { dtype }) => [{ shape: x.shape, dtype: check.known("cast", dtype) }],
   vjp: (node, [c]) => [c && cast(c, node.inputs[0].dtype)]
 }
 
-export const cast = (x: Tensor, dtype: DType.DType): Tensor =>
-  x.dtype === dtype ? x : applyOne(castPrimitive, [x], { dtype })
+export const cast = (x: Tensor, dtype: DType.DType): Tensor => {
+  check.tensors("cast", [x])
+  return x.dtype === dtype ? x : applyOne(castPrimitive, [x], { dtype })
+}
 
 export const selectPrimitive: Primitive<"select"> = {
   name: "select",

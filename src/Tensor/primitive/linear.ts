@@ -181,6 +181,13 @@ export const convTransposePrimitive: Primitive<"convTranspose"> = {
   name: "convTranspose",
   infer: ([y, w], window) => {
     ranked("convTranspose", [y, w])
+    if (window.spatial.some((size) => size < 0)) {
+      throw check.shapeError(
+        "convTranspose",
+        [y, w],
+        `a result of spatial size ${Shape.show(window.spatial)} is less than nothing: the padding is wider than the rest`
+      )
+    }
     const [n, o] = y.shape
     const [o2, per] = w.shape
     if (o !== o2) {
@@ -295,6 +302,7 @@ export const pool = (x: Tensor, attributes: Pool): Tensor =>
 
 /** Adjoint of mean pooling. */
 const spreadMean = (c: Tensor, { window, stride, low, high }: Pool, x: Tensor): Tensor => {
+  if (Shape.size(x.shape) === 0) return x
   const share = 1 / Shape.size(window)
   const [n, channels] = x.shape
   const tiles =

@@ -156,7 +156,11 @@ export const standardizePrimitive: Primitive<"standardize"> = {
     const fromInverse =
       inverseCotangent && mul(y, mul(neg(mul(inverseCotangent, share)), mul(inverse, inverse)))
     return [
-      fromResult === undefined ? fromInverse : fromInverse === undefined ? fromResult : add(fromResult, fromInverse)
+      fromResult === undefined
+        ? fromInverse
+        : fromInverse === undefined
+          ? fromResult
+          : add(fromResult, fromInverse)
     ]
   }
 }

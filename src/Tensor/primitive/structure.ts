@@ -9,7 +9,9 @@ const none = () => []
 
 export const inputPrimitive: Primitive<"input"> = {
   name: "input",
-  infer: (_, { shape, dtype }) => [{ shape: check.sizes("input", [], shape), dtype }],
+  infer: (_, { shape, dtype }) => [
+    { shape: check.sizes("input", [], shape), dtype: check.known("input", dtype) }
+  ],
   vjp: none
 }
 
@@ -43,16 +45,10 @@ export const constant = (value: HostArray): Tensor =>
   applyOne(constantPrimitive, [], { shape: value.shape, dtype: value.dtype, data: value.data })
 
 export const scalar = (value: number, dtype: DType.DType): Tensor => {
-  if (!DType.isFloat(dtype) && !Number.isInteger(value)) {
-    throw check.dtypeError(
-      "scalar",
-      [{ dtype }],
-      `${value} is not a whole number; convert the tensor with Tensor.cast first`
-    )
-  }
+  check.known("scalar", dtype)
   const data = DType.allocate(dtype, 1)
-  if (data instanceof BigInt64Array) data[0] = BigInt(value)
-  else data[0] = dtype === "float16" ? DType.toFloat16Bits(value) : value
+  if (DType.isFloat(dtype)) data[0] = dtype === "float16" ? DType.toFloat16Bits(value) : value
+  else data[0] = check.whole("scalar", dtype, value)
   return constant({ shape: [], dtype, data })
 }
 
@@ -92,8 +88,10 @@ export const broadcastPrimitive: Primitive<"broadcast"> = {
   vjp: (node, [c]) => [c && unbroadcast(c, node.inputs[0].shape)]
 }
 
-export const broadcast = (x: Tensor, shape: Shape.Shape): Tensor =>
-  Shape.equals(x.shape, shape) ? x : applyOne(broadcastPrimitive, [x], { shape })
+export const broadcast = (x: Tensor, shape: Shape.Shape): Tensor => {
+  check.tensors("broadcast", [x])
+  return Shape.equals(x.shape, shape) ? x : applyOne(broadcastPrimitive, [x], { shape })
+}
 
 /** Adjoint of broadcasting from `shape`: sums over the axes that were repeated. */
 export const unbroadcast = (x: Tensor, shape: Shape.Shape): Tensor => {
@@ -283,7 +281,8 @@ export const dilate = (x: Tensor, steps: ReadonlyArray<number>): Tensor => {
 
 export const padPrimitive: Primitive<"pad"> = {
   name: "pad",
-  infer: ([x], { low, high }) => {
+  infer: ([x], { low, high, value }) => {
+    if (value !== 0 && !DType.isFloat(x.dtype)) check.whole("pad", x.dtype, value)
     const shape = x.shape.map((size, i) => size + low[i] + high[i])
     if ([...low, ...high].some((each) => !Number.isInteger(each) || each < 0)) {
       throw check.shapeError(
@@ -364,6 +363,7 @@ export const cumSum = (x: Tensor, axis: number, reverse: boolean, exclusive: boo
 export const gatherPrimitive: Primitive<"gather"> = {
   name: "gather",
   infer: ([x, indices], { axis }) => {
+    check.tensors("gather", [x])
     check.dtypes("gather: indices", [indices], "integers")
     return [
       {
@@ -389,6 +389,13 @@ export const scatterAddPrimitive: Primitive<"scatterAdd"> = {
   infer: ([indices, updates], { axis, size }) => {
     check.dtypes("scatterAdd: indices", [indices], "integers")
     check.dtypes("scatterAdd", [updates], "numbers")
+    if (!Number.isSafeInteger(size) || size < 0) {
+      throw check.shapeError(
+        "scatterAdd",
+        [indices, updates],
+        `size ${size} must be a whole number of at least 0`
+      )
+    }
     const after = axis + indices.shape.length
     if (!Shape.equals(updates.shape.slice(axis, after), indices.shape)) {
       throw check.shapeError(
