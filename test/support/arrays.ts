@@ -67,7 +67,7 @@ export const apart = (): Fill => {
   }
 }
 
-export const fill = <S extends Shape.Shape, D extends DType.DType>(
+export const fill = <const S extends Shape.Shape, D extends DType.DType>(
   shape: S,
   dtype: D,
   seed: number,
@@ -82,7 +82,7 @@ export const fill = <S extends Shape.Shape, D extends DType.DType>(
 }
 
 /** An array of a given shape. It shrinks in nothing, since shapes are what makes cases small. */
-export const array = <S extends Shape.Shape, D extends DType.DType>(
+export const array = <const S extends Shape.Shape, D extends DType.DType>(
   shape: S,
   dtype: D,
   values: Fill

@@ -1,9 +1,7 @@
 /** The devices under test. */
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Device from "../../src/Device/Device.ts"
 import type { DeviceUnavailable } from "../../src/Device/DeviceError.ts"
-import * as Onnx from "../../src/Device/Onnx.ts"
 
 /** A device, to be held against `Reference`. */
 export interface Instance {
@@ -12,15 +10,7 @@ export interface Instance {
 }
 
 /** Those that must agree with `Reference`. */
-export const others: ReadonlyArray<Instance> = [
-  {
-    name: "cpu",
-    layer: Layer.effect(
-      Device.Device,
-      Effect.flatMap(Onnx.backend, (each) => Device.fromBackend(each))
-    )
-  }
-]
+export const others: ReadonlyArray<Instance> = [{ name: "cpu", layer: Device.layerOnnx() }]
 
 export const all: ReadonlyArray<Instance> = [
   { name: "reference", layer: Device.layerReference() },
