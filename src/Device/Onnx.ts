@@ -83,10 +83,16 @@ const sessionOptions: Ort.InferenceSession.SessionOptions = {
   // where a container has fewer cores than its machine, the runtime would not know
   intraOpNumThreads: Os.availableParallelism() < Os.cpus().length ? Os.availableParallelism() : 0,
   // errors come as exceptions; nothing is to be printed
-  logSeverityLevel: 4,
-  // large arrays that are quick to make are not to be made once for all and kept
-  extra: { optimization: { constant_folding_max_output_size_in_bytes: String(2 ** 24) } }
+  logSeverityLevel: 4
 }
+
+/** Settings of the runtime's rewriting. */
+const rewriting = (dtypes: ReadonlySet<DType.DType>) => ({
+  // large arrays that are quick to make are not to be made once for all and kept
+  constant_folding_max_output_size_in_bytes: String(2 ** 24),
+  // a factor that becomes part of a matrix product is rounded to `float32`
+  ...(dtypes.has("float64") ? { disable_specified_optimizers: "MatMulScaleFusion" } : {})
+})
 
 /**
  * Operators up to which the runtime may rewrite a graph. Its passes take time quadratic in the length of a chain and its
@@ -99,14 +105,16 @@ const open = (
   ort: Runtime,
   bytes: Uint8Array,
   failed: (cause: unknown) => CompileError,
-  operators = 0
+  operators = 0,
+  dtypes: ReadonlySet<DType.DType> = new Set()
 ): Effect.Effect<Ort.InferenceSession, CompileError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.tryPromise({
       try: () =>
         ort.InferenceSession.create(bytes, {
           ...sessionOptions,
-          graphOptimizationLevel: operators > rewritable ? "disabled" : "all"
+          graphOptimizationLevel: operators > rewritable ? "disabled" : "all",
+          extra: { optimization: rewriting(dtypes) }
         }),
       catch: failed
     }),
@@ -228,7 +236,7 @@ const session = (
     })
     const { nodes, outputs } = lowered.model.graph
     if (outputs.length === 0) return { lowered, session: undefined }
-    return { lowered, session: yield* open(ort, bytes, failed, nodes.length) }
+    return { lowered, session: yield* open(ort, bytes, failed, nodes.length, lowered.dtypes) }
   })
 
 const toTensor = (ort: Runtime, { data, dtype, shape }: HostArray): Memory =>

@@ -99,12 +99,6 @@ const requireLike = (
   given: ReadonlyArray<Tensor>,
   expected: ReadonlyArray<Tensor>
 ): void => {
-  if (given.length !== expected.length) {
-    throw new GradientError({
-      operation,
-      message: `${operation}: ${given.length} tensors given for ${expected.length}`
-    })
-  }
   given.forEach((each, i) => {
     const other = expected[i]
     if (each.dtype !== other.dtype || !Shape.equals(each.shape, other.shape)) {
@@ -152,7 +146,7 @@ export const of = <const P>(loss: Tensor, parameters: P): P => {
 export const vjp = <const O, const P>(outputs: O, inputs: P, cotangents: Like<O>): P => {
   const values = check.leaves("Gradient.vjp", outputs)
   const wrt = check.leaves("Gradient.vjp", inputs)
-  const given = check.leaves("Gradient.vjp", cotangents)
+  const given = check.leavesLike("Gradient.vjp: cotangents", outputs, cotangents)
   requireFloat("Gradient.vjp", values)
   requireFloat("Gradient.vjp", wrt)
   requireLike("Gradient.vjp", given, values)
@@ -176,7 +170,7 @@ export const vjp = <const O, const P>(outputs: O, inputs: P, cotangents: Like<O>
 export const jvp = <const O, const P>(outputs: O, inputs: P, tangents: Like<P>): O => {
   const values = check.leaves("Gradient.jvp", outputs)
   const wrt = check.leaves("Gradient.jvp", inputs)
-  const given = check.leaves("Gradient.jvp", tangents)
+  const given = check.leavesLike("Gradient.jvp: tangents", inputs, tangents)
   requireFloat("Gradient.jvp", values)
   requireFloat("Gradient.jvp", wrt)
   requireLike("Gradient.jvp", given, wrt)
@@ -240,8 +234,9 @@ export const custom =
     const results = customPrimitive(given, check.leaves(`${name}: forward`, values), {
       name,
       backward: (given, outputs, cotangents) =>
-        check.leaves(
+        check.leavesLike(
           `${name}: backward`,
+          inputs,
           rule.backward(
             Tree.refill<I>(inputs, given),
             Tree.refill<O>(values, outputs),

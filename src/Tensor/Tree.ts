@@ -11,6 +11,7 @@
 import type { DType } from "./DType.ts"
 import type { Tensor } from "./Expression.ts"
 import type { Shape } from "./Shape.ts"
+import { ShapeError } from "./TensorError.ts"
 
 /**
  * @since 0.1.0
@@ -55,6 +56,24 @@ export const entries = <A>(tree: unknown): Array<readonly [path: string, leaf: A
 }
 
 /**
+ * The leaves of a tree in the order of another one of the same structure, in whatever order the keys of its
+ * records are written; `undefined` if the structures differ.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const leavesLike = <A>(like: unknown, tree: unknown): Array<A> | undefined => {
+  const wanted = entries(like)
+  const given = entries<A>(tree)
+  if (given.length !== wanted.length) return undefined
+  if (wanted.every(([path], i) => path === given[i][0])) return given.map(([, leaf]) => leaf)
+  const byPath = new Map(given)
+  return wanted.every(([path]) => byPath.has(path))
+    ? wanted.map(([path]) => byPath.get(path) as A)
+    : undefined
+}
+
+/**
  * The same tree with other leaves of the same type.
  *
  * @since 0.1.0
@@ -93,7 +112,8 @@ export const refill = <R>(tree: unknown, list: ReadonlyArray<unknown>): R => {
 }
 
 /**
- * Trees of one structure combined leaf by leaf; the result has that structure too.
+ * Trees of one structure combined leaf by leaf; the result has that structure too. Records need not have their keys
+ * in the same order. Trees of different structures are a `ShapeError`.
  *
  * ```ts
  * const moved = Tree.zipWith([weights, gradients], (w, g) => Tensor.sub(w, Tensor.mul(g, 0.1)))
@@ -106,7 +126,16 @@ export const zipWith = <const T extends readonly [unknown, ...ReadonlyArray<unkn
   trees: T,
   f: (...leaves: { readonly [I in keyof T]: Leaf<T[I]> }) => Leaf<T[0]>
 ): T[0] => {
-  const columns = trees.map((tree) => leaves<never>(tree))
+  const columns = trees.map((tree) => {
+    const column = leavesLike<never>(trees[0], tree)
+    if (column !== undefined) return column
+    const paths = (each: unknown) => entries(each).map(([path]) => path)
+    throw new ShapeError({
+      operation: "Tree.zipWith",
+      shapes: [],
+      message: `Tree.zipWith: the trees differ: one has the leaves (${paths(trees[0]).join(", ")}), another (${paths(tree).join(", ")}); give trees of one structure`
+    })
+  })
   return refill<T[0]>(
     trees[0],
     columns[0].map((_, i) => f(...(columns.map((column) => column[i]) as never)))

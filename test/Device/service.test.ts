@@ -221,6 +221,17 @@ for (const [name, provided] of devices) {
       })
     )
 
+    it.effect("a transposed convolution that sees nothing but padding is zero", () =>
+      Effect.gen(function* () {
+        const device = yield* Device.Device
+        const [x, w] = [Tensor.zeros([1, 1, 1], "float64"), Tensor.ones([1, 1, 1], "float64")]
+        const y = Tensor.conv(x, w, { stride: 3, padding: [[2, 0]] })
+        expect(Array.from((yield* device.evaluate(Gradient.of(Tensor.sum(y), x))).data)).toEqual([
+          0
+        ])
+      })
+    )
+
     describe("fold", () => {
       const xs = Tensor.hostArray(
         Float32Array.from({ length: 66 }, (_, i) => i),

@@ -29,17 +29,24 @@ export const prepare = Effect.fnUntraced(function* <const I, const O>(
     )
 })
 
+/** How many times as often as usual properties are tried: for a long search, set `ODEON_RUNS=50`. */
+const thoroughness = Number(process.env.ODEON_RUNS ?? 1)
+
 /** Whether a property holds, as an effect: fast-check shrinks what fails. */
 export const property = <A, E, R>(
   arbitrary: fc.Arbitrary<A>,
   check: (value: A) => Effect.Effect<void, E, R>,
-  parameters?: fc.Parameters<[A]>
+  { numRuns = 20, ...parameters }: fc.Parameters<[A]> = {}
 ): Effect.Effect<void, never, R> =>
   Effect.flatMap(Effect.context<R>(), (context) =>
     Effect.promise(() =>
       fc.assert(
         fc.asyncProperty(arbitrary, (value) => Effect.runPromiseWith(context)(check(value))),
-        { interruptAfterTimeLimit: 30_000, ...parameters }
+        {
+          interruptAfterTimeLimit: 30_000 * thoroughness,
+          numRuns: numRuns * thoroughness,
+          ...parameters
+        }
       )
     )
   )

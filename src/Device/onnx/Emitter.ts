@@ -116,6 +116,8 @@ export class Emitter {
   private readonly taken = new Map<string, number>()
   /** How many values were made. */
   count = 0
+  /** The dtypes that occur. */
+  readonly dtypes = new Set<DType.DType>()
 
   constructor(options: Options) {
     this.options = options
@@ -321,6 +323,7 @@ export class Emitter {
   }
 
   private value(spec: Spec, hint: string, level: Level): Value {
+    this.dtypes.add(spec.dtype)
     return {
       shape: spec.shape,
       dtype: spec.dtype,

@@ -174,14 +174,16 @@ const flippedConv = (e: Emitter, y: Value, w: Value, window: Window, shape: Shap
   const spread = dilated(e, y, stride)
   const before = reach.map((each, i) => each - low[i])
   const after = spatial(spread).map((size, i) => shape[i + 2] + low[i] - size)
+  const seen = spatial(spread).map(
+    (size, i) => size + Math.min(before[i], 0) + Math.min(after[i], 0)
+  )
+  // padding wider than the kernel may be all that the operand met
+  if (seen.some((size) => size < 1)) return build.fill(e, 0, shape, y.dtype)
   const cropped = build.slice(
     e,
     spread,
     [0, 0, ...before.map((each) => Math.max(-each, 0))],
-    [
-      ...spread.shape.slice(0, 2),
-      ...spatial(spread).map((size, i) => size + Math.min(before[i], 0) + Math.min(after[i], 0))
-    ]
+    [...spread.shape.slice(0, 2), ...seen]
   )
   const plain = {
     stride: stride.map(() => 1),

@@ -4,6 +4,7 @@
  * Every primitive has a lowering, which means what the primitive means for every dtype that it takes.
  * Values keep the names that people gave them; others are called after their primitive.
  */
+import type { DType } from "../../Tensor/DType.ts"
 import { is, type Node, type Spec, sorted, type Tensor } from "../../Tensor/Expression.ts"
 import type { Name } from "../../Tensor/Primitive.ts"
 import * as Shape from "../../Tensor/Shape.ts"
@@ -98,6 +99,8 @@ export interface Lowered {
   readonly inputs: ReadonlyArray<string>
   /** Where each of the program's outputs comes from: the model's output of this name, or an input. */
   readonly outputs: ReadonlyArray<string | number>
+  /** The dtypes that occur in it. */
+  readonly dtypes: ReadonlySet<DType>
 }
 
 /** The graph as a model. Outputs that are inputs are computed only where `complete` asks for it. */
@@ -115,7 +118,7 @@ export const lower = (source: Source, options: Options, complete: boolean): Lowe
     const from = graph.inputs.findIndex(({ node }) => node === graph.outputs[i].node)
     return from >= 0 && !complete ? from : e.output(value, source.outputNames[i] || "output")
   })
-  return { model: model(e, source.name), inputs, outputs }
+  return { model: model(e, source.name), inputs, outputs, dtypes: e.dtypes }
 }
 
 /**
@@ -140,7 +143,7 @@ export const lowerFold = (source: Source, state: number, options: Options): Lowe
     return from >= 0 ? from : e.output(value, source.outputNames[i] || "output")
   })
   const inputs = [length, ...values].map(({ hint }) => hint)
-  return { model: model(e, source.name), inputs, outputs }
+  return { model: model(e, source.name), inputs, outputs, dtypes: e.dtypes }
 }
 
 const model = (e: Emitter, name: string): Model.Model => ({

@@ -66,6 +66,19 @@ export const leaves = (operation: string, tree: unknown): Array<Tensor> => {
   return found.map(([, leaf]) => leaf as Tensor)
 }
 
+/** The leaves of a tree, which must be tensors, in the order of those of a tree of the same structure. */
+export const leavesLike = (operation: string, like: unknown, tree: unknown): Array<Tensor> => {
+  const found = leaves(operation, tree)
+  const ordered = Tree.leavesLike<Tensor>(like, tree)
+  if (ordered !== undefined) return ordered
+  const paths = (each: unknown) => Tree.entries(each).map(([path]) => path || "a lone tensor")
+  throw shapeError(
+    operation,
+    found,
+    `there are (${paths(tree).join(", ")}), where (${paths(like).join(", ")}) are wanted; give a tree of that structure`
+  )
+}
+
 /** One of the dtypes that there are. */
 export const known = (operation: string, dtype: DType.DType): DType.DType => {
   if (!DType.all.includes(dtype)) {

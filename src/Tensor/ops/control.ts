@@ -121,14 +121,7 @@ export const scan = <const S, const X = readonly [], const Y = readonly []>(opti
     }
     const [next, result] = pair
     results.tree = result
-    const after = check.leaves("scan: next state", next)
-    if (after.length !== states.length) {
-      throw check.shapeError(
-        "scan",
-        after,
-        `the step gives a state of ${after.length} tensors, but it starts with ${states.length}`
-      )
-    }
+    const after = check.leavesLike("scan: next state", options.init, next)
     return {
       parameters: [...states, ...elements],
       results: [...after, ...check.leaves("scan: result", result)]
@@ -239,7 +232,13 @@ export const whileLoop = <const S>(options: {
   const open = (name: "condition" | "body"): Body => {
     const parameters = init.map((each, i) => parameter(`state ${i}`, each))
     const results = options[name](Tree.refill(options.init, parameters))
-    return { parameters, results: check.leaves(`whileLoop: ${name}`, results) }
+    return {
+      parameters,
+      results:
+        name === "body"
+          ? check.leavesLike("whileLoop: body", options.init, results)
+          : check.leaves("whileLoop: condition", results)
+    }
   }
   return Tree.refill(options.init, c.whileLoop(init, open("condition"), open("body")))
 }

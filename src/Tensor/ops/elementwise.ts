@@ -452,11 +452,6 @@ type Operand<S extends Shape, D extends DType> = Tensor<S, D> | number
  * @category logic
  */
 export const select: {
-  <C extends Shape, A extends Shape, B extends Shape, D extends DType>(
-    condition: Tensor<C, "bool">,
-    then: Tensor<A, D>,
-    otherwise: Tensor<B, NoInfer<D>> & Fits<Broadcast<A, B>>
-  ): Tensor<Ok<Broadcast<C, Ok<Broadcast<A, B>>>>, D>
   <C extends Shape, A extends Shape, D extends DType>(
     condition: Tensor<C, "bool">,
     then: Tensor<A, D>,
@@ -467,6 +462,11 @@ export const select: {
     then: number,
     otherwise: Tensor<B, D>
   ): Tensor<Ok<Broadcast<C, B>>, D>
+  <C extends Shape, A extends Shape, B extends Shape, D extends DType>(
+    condition: Tensor<C, "bool">,
+    then: Tensor<A, D>,
+    otherwise: Tensor<B, NoInfer<D>> & Fits<Broadcast<A, B>>
+  ): Tensor<Ok<Broadcast<C, Ok<Broadcast<A, B>>>>, D>
 } = (
   condition: Tensor,
   then: Operand<Shape, DType>,
