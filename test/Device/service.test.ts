@@ -370,18 +370,18 @@ for (const [name, provided] of devices) {
             Gradient.of(Tensor.sum(Gradient.of(Tensor.sum(chain(1_000, x)), x)), x)
           )
           expect(slope.graph.nodes.length).toBeGreaterThan(20_000)
-          expect(performance.now() - start).toBeLessThan(10_000)
+          expect(performance.now() - start).toBeLessThan(30_000)
           for (const program of [deep, slope, bend]) {
             const executable = yield* device.compile(program)
             expect(executable.compileTime).toBeGreaterThan(0)
-            expect(executable.compileTime).toBeLessThan(10_000)
+            expect(executable.compileTime).toBeLessThan(30_000)
             const result = yield* executable.run({ x: Tensor.hostArray([0.3, 0.7]) })
             expect(Array.from((yield* device.download(result)).data).every(Number.isFinite)).toBe(
               true
             )
           }
         }),
-      60_000
+      180_000
     )
   })
 }

@@ -3,11 +3,7 @@ import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Device from "../../src/Device/Device.ts"
-import type {
-  CompileError,
-  DeviceError,
-  DeviceUnavailable
-} from "../../src/Device/DeviceError.ts"
+import type { CompileError, DeviceError, DeviceUnavailable } from "../../src/Device/DeviceError.ts"
 import * as Program from "../../src/Tensor/Program.ts"
 import * as Tensor from "../../src/Tensor/Tensor.ts"
 import type { TensorError } from "../../src/Tensor/TensorError.ts"
