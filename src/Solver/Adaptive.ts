@@ -1,0 +1,232 @@
+/**
+ * Integration with step control: one loop for every carrier.
+ *
+ * @since 0.1.0
+ */
+import type { Carrier } from "./Carrier.ts"
+import { type Controller, factor, type History } from "./Controller.ts"
+import { ProblemError } from "./SolverError.ts"
+import type { Stepper } from "./Stepper.ts"
+
+/**
+ * How an integration ended: a scalar of the carrier, so that it can be told on a device.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const status = {
+  running: 0,
+  done: 1,
+  maximumSteps: 2,
+  minimumStep: 3,
+  nonFinite: 4,
+  diverged: 5
+} as const
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<S> {
+  readonly from: S
+  /** May lie before `from`: then time runs backwards. */
+  readonly to: S
+  readonly controller: Controller
+  /** The first step's size; found from the right-hand side unless told (see {@link initialStep}). */
+  readonly initialStep?: S
+  /** Steps tried, accepted or not; 10,000 unless told. */
+  readonly maximumSteps?: number
+}
+
+/**
+ * Where an integration stands.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface State<V, S, M> {
+  readonly t: S
+  readonly y: V
+  /** Size of the next step. */
+  readonly h: S
+  readonly memory: M
+  readonly history: History<S>
+  readonly accepted: S
+  readonly rejected: S
+  readonly status: S
+}
+
+/**
+ * The state of an integration before its first step.
+ *
+ * @since 0.1.0
+ * @category steps
+ */
+export const begin = <V, S, B, M, D>(
+  stepper: Stepper<V, S, B, M, D>,
+  y: V,
+  options: Options<S> & { readonly initialStep: S }
+): State<V, S, M> => {
+  const { scalar, abs, sub } = stepper.carrier
+  if (stepper.errorOrder === undefined) {
+    throw new ProblemError({
+      what: stepper.name,
+      message: `${stepper.name} estimates no error, so its steps cannot be controlled: use constant steps, or a method with an embedded one`
+    })
+  }
+  const t = options.from
+  const still = stepper.carrier.less(scalar(0), abs(sub(options.to, t)))
+  return {
+    t,
+    y,
+    h: options.initialStep,
+    memory: stepper.start(t, y),
+    history: { last: scalar(1), before: scalar(1) },
+    accepted: scalar(0),
+    rejected: scalar(0),
+    status: stepper.carrier.select(still, scalar(status.running), scalar(status.done))
+  }
+}
+
+/**
+ * One step tried. Systems that have ended stay as they are.
+ *
+ * @since 0.1.0
+ * @category steps
+ */
+export const advance = <V, S, B, M, D>(
+  stepper: Stepper<V, S, B, M, D>,
+  { to, controller, maximumSteps = 10_000 }: Options<S>,
+  now: State<V, S, M>
+): { readonly next: State<V, S, M>; readonly accepted: B; readonly h: S; readonly dense: D } => {
+  const { carrier } = stepper
+  const { scalar, add, sub, mul, min, max, abs, less, and, not, select } = carrier
+  const errorOrder = stepper.errorOrder ?? 1
+  const running = isRunning(carrier, now)
+  const forward = less(now.t, to)
+  const rest = abs(sub(to, now.t))
+  // a step that nearly arrives does arrive, so that no crumb is left over
+  const arrives = not(less(mul(now.h, scalar(1.01)), rest))
+  const size = select(arrives, rest, now.h)
+  const h = select(forward, size, sub(scalar(0), size))
+  const tried = stepper.step(now.t, h, now.y, now.memory)
+  const norm = carrier.errorNorm(tried.error as V, now.y, tried.y, controller)
+  const finite = and(carrier.isFinite(norm), carrier.allFinite(tried.y))
+  const converged = tried.converged === undefined ? finite : and(finite, tried.converged)
+  const error = select(converged, norm, scalar(1e10))
+  const good = and(converged, not(less(scalar(1), error)))
+  const accepted = and(running, good)
+  const t = select(arrives, to, add(now.t, h))
+
+  const scaled = mul(size, factor(controller, carrier, errorOrder, error, now.history, good))
+  const smallest = max(scalar(controller.minimumStep), mul(abs(now.t), scalar(1e-15)))
+  const wanted = max(min(scaled, scalar(controller.maximumStep)), smallest)
+  // the last step was cut short by the end, not by the error: it says nothing about the next
+  const stuck = and(not(good), not(less(smallest, size)))
+  const count = add(add(now.accepted, now.rejected), scalar(1))
+  const ended = and(good, arrives)
+  const exhausted = and(not(ended), not(less(count, scalar(maximumSteps))))
+  const code = (when: B, value: number, otherwise: S): S => select(when, scalar(value), otherwise)
+  const reason = code(
+    ended,
+    status.done,
+    code(stuck, status.minimumStep, code(exhausted, status.maximumSteps, scalar(status.running)))
+  )
+  const broken = and(stuck, not(finite))
+  const stalled = and(stuck, and(finite, not(converged)))
+  const ending = code(broken, status.nonFinite, code(stalled, status.diverged, reason))
+  const one = scalar(1)
+  const inverse = carrier.div(one, max(error, scalar(1e-10)))
+  return {
+    accepted,
+    h,
+    dense: tried.dense,
+    next: {
+      t: select(accepted, t, now.t),
+      y: carrier.choose(accepted, tried.y, now.y),
+      h: select(running, wanted, now.h),
+      memory: stepper.choose(accepted, tried.memory, now.memory),
+      history: {
+        last: select(accepted, inverse, now.history.last),
+        before: select(accepted, now.history.last, now.history.before)
+      },
+      accepted: select(accepted, add(now.accepted, one), now.accepted),
+      rejected: select(and(running, not(good)), add(now.rejected, one), now.rejected),
+      status: select(running, ending, now.status)
+    }
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category getters
+ */
+export const isRunning = <V, S, B, M>(
+  carrier: Carrier<V, S, B>,
+  { status: code }: State<V, S, M>
+): B => carrier.less(code, carrier.scalar(0.5))
+
+/**
+ * Steps until the end, or until it cannot go on.
+ *
+ * @since 0.1.0
+ * @category steps
+ */
+export const run = <V, S, B, M, D>(
+  stepper: Stepper<V, S, B, M, D>,
+  y: V,
+  options: Options<S> & { readonly initialStep: S }
+): State<V, S, M> =>
+  stepper.carrier.loop(
+    begin(stepper, y, options),
+    (state) => isRunning(stepper.carrier, state),
+    (state) => advance(stepper, options, state).next
+  )
+
+/**
+ * A first step (Hairer, Nørsett and Wanner, II.4): two evaluations of the right-hand side tell how fast things change.
+ *
+ * @since 0.1.0
+ * @category steps
+ */
+export const initialStep = <V, S, B>(
+  carrier: Carrier<V, S, B>,
+  f: (t: S, y: V) => V,
+  y: V,
+  { from, to, controller }: Pick<Options<S>, "from" | "to" | "controller">,
+  errorOrder: number
+): S => {
+  const { scalar, mul, div, min, max, abs, sub, select, less, add } = carrier
+  const direction = select(less(from, to), scalar(1), scalar(-1))
+  const size = (v: V) => carrier.errorNorm(v, y, y, controller)
+  const first = f(from, y)
+  const [d0, d1] = [size(y), size(first)]
+  const tiny = scalar(1e-5)
+  const careful = carrier.or(less(d0, tiny), less(d1, tiny))
+  const h0 = select(careful, scalar(1e-6), div(mul(scalar(0.01), d0), max(d1, scalar(1e-30))))
+  const signed = mul(direction, h0)
+  const second = f(
+    add(from, signed),
+    carrier.combine([
+      [1, y],
+      [signed, first]
+    ])
+  )
+  const d2 = div(
+    size(
+      carrier.combine([
+        [1, second],
+        [-1, first]
+      ])
+    ),
+    h0
+  )
+  const steep = max(d1, d2)
+  const h1 = select(
+    less(steep, scalar(1e-15)),
+    max(scalar(1e-6), mul(h0, scalar(1e-3))),
+    carrier.pow(div(scalar(0.01), max(steep, scalar(1e-15))), 1 / errorOrder)
+  )
+  const chosen = min(min(mul(scalar(100), h0), h1), abs(sub(to, from)))
+  return min(max(chosen, scalar(controller.minimumStep)), scalar(controller.maximumStep))
+}

@@ -1,0 +1,360 @@
+/**
+ * Carriers: what a differential equation lives in.
+ *
+ * A method is written once, against a scalar field with verdicts and a vector space over it. On the
+ * host the carrier's loop is a `while`; on tensors it is `Tensor.whileLoop`, so that the very method
+ * that property tests verify in double precision is the one compiled into a network's graph, step
+ * control included.
+ *
+ * @since 0.1.0
+ */
+import type { Float } from "../Tensor/DType.ts"
+import { Shape, Tensor, Tree } from "../Tensor/index.ts"
+
+/**
+ * A vector space over a scalar field: `V` vectors, `S` scalars (time, step sizes, norms), `B` verdicts.
+ *
+ * States of loops are trees (arrays and records) of these three.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Carrier<V, S, B> {
+  readonly name: string
+
+  readonly scalar: (value: number) => S
+  readonly add: (a: S, b: S) => S
+  readonly sub: (a: S, b: S) => S
+  readonly mul: (a: S, b: S) => S
+  readonly div: (a: S, b: S) => S
+  readonly min: (a: S, b: S) => S
+  readonly max: (a: S, b: S) => S
+  readonly abs: (a: S) => S
+  /** a^exponent, for a ≥ 0. */
+  readonly pow: (a: S, exponent: number) => S
+  readonly select: (verdict: B, then: S, otherwise: S) => S
+
+  readonly less: (a: S, b: S) => B
+  readonly and: (a: B, b: B) => B
+  readonly or: (a: B, b: B) => B
+  readonly not: (a: B) => B
+  readonly verdict: (value: boolean) => B
+  readonly isFinite: (a: S) => B
+  /** Whether there is not a NaN or infinity in a vector. */
+  readonly allFinite: (vector: V) => B
+
+  /** Σ cᵢ·vᵢ in one go; coefficients that are plain numbers cost less. There is at least one term. */
+  readonly combine: (terms: ReadonlyArray<readonly [coefficient: S | number, vector: V]>) => V
+  readonly choose: (verdict: B, then: V, otherwise: V) => V
+  /**
+   * The error in units of what is tolerated: the root mean square, or the maximum, over the elements of
+   * |eᵢ| / (absolute + relative · max(|aᵢ|, |bᵢ|)).
+   */
+  readonly errorNorm: (error: V, a: V, b: V, tolerance: Tolerance) => S
+
+  /** `body` again and again as long as `condition` holds for the state. With many systems side by side: for any of them. */
+  readonly loop: <T>(state: T, condition: (state: T) => B, body: (state: T) => T) => T
+  /**
+   * `steps` steps, numbered from 0, and what each gave, stacked (on the host: in an array).
+   */
+  readonly repeat: <T, Y>(
+    state: T,
+    steps: number,
+    body: (state: T, step: S) => readonly [state: T, result: Y]
+  ) => readonly [state: T, results: unknown]
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Tolerance {
+  readonly absolute: number
+  readonly relative: number
+  /** `"rms"` unless told. */
+  readonly norm?: "rms" | "max"
+}
+
+/** Scalars that are numbers, loops that are loops: what all host carriers share. */
+const host: Omit<
+  Carrier<never, number, boolean>,
+  "name" | "combine" | "choose" | "errorNorm" | "allFinite"
+> = {
+  scalar: (value) => value,
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  min: Math.min,
+  max: Math.max,
+  abs: Math.abs,
+  pow: (a, exponent) => a ** exponent,
+  select: (verdict, then, otherwise) => (verdict ? then : otherwise),
+  less: (a, b) => a < b,
+  and: (a, b) => a && b,
+  or: (a, b) => a || b,
+  not: (a) => !a,
+  verdict: (value) => value,
+  isFinite: Number.isFinite,
+  loop: (state, condition, body) => {
+    let now = state
+    while (condition(now)) now = body(now)
+    return now
+  },
+  repeat: (state, steps, body) => {
+    let now = state
+    const results: Array<unknown> = []
+    for (let i = 0; i < steps; i++) {
+      const [next, result] = body(now, i)
+      now = next
+      results.push(result)
+    }
+    return [now, results]
+  }
+}
+
+/** Sums of squares or maxima, over parts. */
+interface Extent {
+  readonly total: number
+  readonly count: number
+}
+
+const extentOf = (
+  { absolute, relative, norm }: Tolerance,
+  length: number,
+  error: (i: number) => number,
+  a: (i: number) => number,
+  b: (i: number) => number
+): Extent => {
+  let total = 0
+  for (let i = 0; i < length; i++) {
+    const ratio =
+      Math.abs(error(i)) / (absolute + relative * Math.max(Math.abs(a(i)), Math.abs(b(i))))
+    if (norm === "max") total = Number.isNaN(ratio) ? Number.NaN : Math.max(total, ratio)
+    else total += ratio * ratio
+  }
+  return { total, count: length }
+}
+
+const finish = ({ total, count }: Extent, { norm }: Tolerance): number =>
+  norm === "max" ? total : Math.sqrt(total / Math.max(count, 1))
+
+/**
+ * Scalar equations, in double precision.
+ *
+ * @since 0.1.0
+ * @category instances
+ */
+export const number: Carrier<number, number, boolean> = {
+  ...host,
+  name: "number",
+  combine: (terms) => {
+    let sum = 0
+    for (const [c, v] of terms) sum += c * v
+    return sum
+  },
+  choose: (verdict, then, otherwise) => (verdict ? then : otherwise),
+  errorNorm: (error, a, b, tolerance) =>
+    finish(
+      extentOf(
+        tolerance,
+        1,
+        () => error,
+        () => a,
+        () => b
+      ),
+      tolerance
+    ),
+  allFinite: Number.isFinite
+}
+
+/**
+ * Systems on the host, in double precision. Vectors are not changed in place.
+ *
+ * @since 0.1.0
+ * @category instances
+ */
+export const float64Array: Carrier<Float64Array, number, boolean> = {
+  ...host,
+  name: "Float64Array",
+  combine: (terms) => {
+    const result = new Float64Array(terms[0][1].length)
+    for (const [c, v] of terms) for (let i = 0; i < result.length; i++) result[i] += c * v[i]
+    return result
+  },
+  choose: (verdict, then, otherwise) => (verdict ? then : otherwise),
+  errorNorm: (error, a, b, tolerance) =>
+    finish(
+      extentOf(
+        tolerance,
+        error.length,
+        (i) => error[i],
+        (i) => a[i],
+        (i) => b[i]
+      ),
+      tolerance
+    ),
+  allFinite: (vector) => vector.every(Number.isFinite)
+}
+
+type Scalar = Tensor.Any
+
+/** Whether each sample of a batch is a system of its own. */
+interface TensorOptions {
+  /** `float32` unless told. */
+  readonly dtype?: Float
+  /**
+   * The number of systems side by side along the first axis of every state, each with its own time and step size;
+   * scalars then have shape `[systems]`. Without it all elements are one system with scalars of shape `[]`.
+   */
+  readonly systems?: number
+}
+
+/**
+ * Expressions: states are tensors, or trees of tensors. Loops run on the device.
+ *
+ * @since 0.1.0
+ * @category instances
+ */
+export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tensor.Any> => {
+  const dtype = options.dtype ?? "float32"
+  const shape: Shape.Shape = options.systems === undefined ? [] : [options.systems]
+  const bool = (x: Tensor.Any) => x as Tensor.Tensor<Shape.Shape, "bool">
+  const float = (x: Tensor.Any) => x as Tensor.Tensor<Shape.Shape, Float>
+  const number = (value: number): Tensor.Tensor<Shape.Shape, Float> =>
+    Tensor.full(shape, value, dtype)
+  /** A scalar of each system, over the elements of its state. */
+  const over = (scalar: Tensor.Any, state: Tensor.Any): Tensor.Any =>
+    shape.length === 0
+      ? scalar
+      : Tensor.reshape(scalar, [...shape, ...state.shape.slice(1).map(() => 1)])
+  const map = (
+    trees: ReadonlyArray<V>,
+    f: (...leaves: ReadonlyArray<Tensor.Any>) => Tensor.Any
+  ): V => {
+    const columns = trees.map((tree) => Tree.leaves<Tensor.Any>(tree))
+    return Tree.refill<V>(
+      trees[0],
+      columns[0].map((_, i) => f(...columns.map((column) => column[i])))
+    )
+  }
+  /** Sums or maxima over everything that belongs to one system. */
+  const gather = (leaf: Tensor.Any, how: "sum" | "max" | "all"): Tensor.Any => {
+    const axis = leaf.shape.map((_, i) => i).slice(shape.length)
+    return how === "all" ? Tensor.all(bool(leaf), { axis }) : Tensor[how](float(leaf), { axis })
+  }
+  const sizeOf = (leaf: Tensor.Any): number => Shape.size(leaf.shape.slice(shape.length))
+  const term = (coefficient: Scalar | number, leaf: Tensor.Any): Tensor.Any =>
+    coefficient === 1
+      ? leaf
+      : typeof coefficient === "number"
+        ? Tensor.mul(float(leaf), coefficient)
+        : Tensor.mul(float(leaf), float(over(coefficient, leaf)))
+  return {
+    name: options.systems === undefined ? "tensor" : "tensors side by side",
+    scalar: number,
+    add: (a, b) => Tensor.add(float(a), float(b)),
+    sub: (a, b) => Tensor.sub(float(a), float(b)),
+    mul: (a, b) => Tensor.mul(float(a), float(b)),
+    div: (a, b) => Tensor.div(float(a), float(b)),
+    min: (a, b) => Tensor.minimum(float(a), float(b)),
+    max: (a, b) => Tensor.maximum(float(a), float(b)),
+    abs: (a) => Tensor.abs(float(a)),
+    pow: (a, exponent) => Tensor.pow(float(a), exponent),
+    select: (verdict, then, otherwise) => Tensor.select(bool(verdict), then, otherwise),
+    less: (a, b) => Tensor.less(float(a), float(b)),
+    and: (a, b) => Tensor.and(bool(a), bool(b)),
+    or: (a, b) => Tensor.or(bool(a), bool(b)),
+    not: (a) => Tensor.not(bool(a)),
+    verdict: (value) => Tensor.cast(Tensor.full(shape, value ? 1 : 0, "int32"), "bool"),
+    isFinite: (a) => Tensor.isFinite(float(a)),
+    allFinite: (vector) =>
+      Tree.leaves<Tensor.Any>(vector)
+        .map((leaf) => gather(Tensor.isFinite(float(leaf)), "all"))
+        .reduce((a, b) => Tensor.and(bool(a), bool(b))),
+    combine: (terms) => {
+      const live = terms.filter(([coefficient]) => coefficient !== 0)
+      const used = live.length === 0 ? terms.slice(0, 1) : live
+      return map(
+        used.map(([, vector]) => vector),
+        (...leaves) =>
+          leaves
+            .map((leaf, i) => term(used[i][0], leaf))
+            .reduce((a, b) => Tensor.add(float(a), float(b)))
+      )
+    },
+    choose: (verdict, then, otherwise) =>
+      map([then, otherwise], (a, b) => Tensor.select(bool(over(verdict, a)), a, b)),
+    errorNorm: (error, a, b, { absolute, relative, norm }) => {
+      const [errors, before, after] = [error, a, b].map((tree) => Tree.leaves<Tensor.Any>(tree))
+      const ratios = errors.map((each, i) => {
+        const scale = Tensor.maximum(Tensor.abs(float(before[i])), Tensor.abs(float(after[i])))
+        return Tensor.div(
+          Tensor.abs(float(each)),
+          Tensor.add(Tensor.mul(scale, relative), absolute)
+        )
+      })
+      if (norm === "max") {
+        return ratios
+          .map((each) => gather(each, "max"))
+          .reduce((x, y) => Tensor.maximum(float(x), float(y)))
+      }
+      const total = ratios
+        .map((each) => gather(Tensor.square(each), "sum"))
+        .reduce((x, y) => Tensor.add(float(x), float(y)))
+      const count = ratios.reduce((sum, each) => sum + sizeOf(each), 0)
+      return Tensor.sqrt(Tensor.mul(float(total), 1 / Math.max(count, 1)))
+    },
+    loop: (state, condition, body) =>
+      Tensor.whileLoop({
+        init: state,
+        condition: (now) => Tensor.any(bool(condition(now as never))) as never,
+        body: (now) => body(now as never) as never
+      }) as never,
+    repeat: (state, steps, body) =>
+      Tensor.scan({
+        init: state,
+        over: Tensor.arange(steps, dtype),
+        step: (now, i) => {
+          const [next, result] = body(
+            now as never,
+            shape.length === 0 ? (i as Tensor.Any) : Tensor.broadcastTo(i as Tensor.Any, shape)
+          )
+          return [next as never, result]
+        }
+      }) as never
+  }
+}
+
+/**
+ * Records and tuples of carriers' vectors as one vector, all over the same scalars.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const struct = <S, B, const C extends Readonly<Record<string, Carrier<never, S, B>>>>(
+  parts: C
+): Carrier<{ readonly [K in keyof C]: C[K] extends Carrier<infer V, S, B> ? V : never }, S, B> => {
+  type V = { readonly [K in keyof C]: C[K] extends Carrier<infer W, S, B> ? W : never }
+  const entries = Object.entries(parts) as unknown as ReadonlyArray<
+    readonly [keyof C, Carrier<unknown, S, B>]
+  >
+  const [, first] = entries[0]
+  const each = (f: (key: keyof C, part: Carrier<unknown, S, B>) => unknown): V =>
+    Object.fromEntries(entries.map(([key, part]) => [key, f(key, part)])) as V
+  return {
+    ...(first as unknown as Carrier<V, S, B>),
+    name: `{ ${entries.map(([key, { name }]) => `${String(key)}: ${name}`).join(", ")} }`,
+    allFinite: (vector) =>
+      entries.map(([key, part]) => part.allFinite(vector[key])).reduce((a, b) => first.and(a, b)),
+    combine: (terms) =>
+      each((key, part) => part.combine(terms.map(([c, vector]) => [c, vector[key]]))),
+    choose: (verdict, then, otherwise) =>
+      each((key, part) => part.choose(verdict, then[key], otherwise[key])),
+    // the worst part decides: parts differ in units and size, so that one norm over all would hide the small ones
+    errorNorm: (error, a, b, tolerance) =>
+      entries
+        .map(([key, part]) => part.errorNorm(error[key], a[key], b[key], tolerance))
+        .reduce((x, y) => first.max(x, y))
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * Explicit Runge–Kutta methods: one engine for every tableau.
+ *
+ * @since 0.1.0
+ */
+import type { Carrier } from "./Carrier.ts"
+import type { Step, Stepper } from "./Stepper.ts"
+import type { Tableau } from "./Tableau.ts"
+
+/**
+ * The right-hand side of y' = f(t, y).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RightHandSide<V, S> = (t: S, y: V) => V
+
+type Coefficient<S> = S | number
+
+/** h·a: a plain number as long as h is one. */
+export const times = <V, S, B>(
+  carrier: Carrier<V, S, B>,
+  h: Coefficient<S>,
+  a: number
+): Coefficient<S> => (typeof h === "number" ? h * a : carrier.mul(h, carrier.scalar(a)))
+
+/** t + c·h. */
+export const later = <V, S, B>(
+  carrier: Carrier<V, S, B>,
+  t: S,
+  h: Coefficient<S>,
+  c: number
+): S => {
+  if (c === 0) return t
+  const shift = times(carrier, h, c)
+  return carrier.add(t, typeof shift === "number" ? carrier.scalar(shift) : shift)
+}
+
+/** y + h Σ wᵢkᵢ, leaving out weights that are 0. */
+const advance = <V, S, B>(
+  carrier: Carrier<V, S, B>,
+  y: V,
+  h: Coefficient<S>,
+  weights: ReadonlyArray<number>,
+  k: ReadonlyArray<V>
+): V => {
+  const terms = weights.flatMap((weight, i) =>
+    weight === 0 ? [] : [[times(carrier, h, weight), k[i]] as const]
+  )
+  return terms.length === 0 ? y : carrier.combine([[1, y], ...terms])
+}
+
+/**
+ * One step from (t, y): the result, the error estimate where the tableau has an embedded method, and all stages. `first` is f(t, y)
+ * where it is known.
+ *
+ * @since 0.1.0
+ * @category steps
+ */
+export const step = <V, S, B>(
+  tableau: Tableau,
+  carrier: Carrier<V, S, B>,
+  f: RightHandSide<V, S>,
+  t: S,
+  h: S | number,
+  y: V,
+  first?: V
+): { readonly y: V; readonly error: V | undefined; readonly k: ReadonlyArray<V> } => {
+  const { a, b, c, embedded } = tableau
+  const k: Array<V> = [first === undefined ? f(t, y) : first]
+  for (let i = 1; i < b.length; i++) {
+    k.push(f(later(carrier, t, h, c[i]), advance(carrier, y, h, a[i - 1], k)))
+  }
+  const errors = embedded?.b.flatMap((weight, i) =>
+    weight === b[i] ? [] : [[times(carrier, h, b[i] - weight), k[i]] as const]
+  )
+  return {
+    y: advance(carrier, y, h, b, k),
+    error: errors === undefined ? undefined : carrier.combine(errors),
+    k
+  }
+}
+
+/** The first derivative of the next step, where the last stage was that. */
+interface Memory<V> {
+  readonly first?: V
+}
+
+interface Dense<V> {
+  readonly k: ReadonlyArray<V>
+  /** f at the end, for Hermite's interpolant. */
+  readonly last?: V
+}
+
+/**
+ * A tableau bound to y' = f(t, y). With `dense` each step leaves what its interpolant needs: the tableau's own, or else
+ * Hermite's cubic (order 3), which takes f at the end, one evaluation more unless the next step begins with it.
+ *
+ * @since 0.1.0
+ * @category steppers
+ */
+export const stepper = <V, S, B>(
+  tableau: Tableau,
+  carrier: Carrier<V, S, B>,
+  f: RightHandSide<V, S>,
+  options: { readonly dense?: boolean } = {}
+): Stepper<V, S, B, Memory<V>, Dense<V>> => {
+  const stages = tableau.b.length
+  const dense = options.dense ?? false
+  const hermite = dense && tableau.dense === undefined
+  // with Hermite's interpolant f at the end is known in any case, and begins the next step
+  const carries = tableau.firstSameAsLast || hermite
+  return {
+    name: tableau.name,
+    carrier,
+    order: tableau.order,
+    errorOrder: tableau.embedded && Math.min(tableau.embedded.order, tableau.order) + 1,
+    denseOrder: tableau.dense?.order ?? Math.min(3, tableau.order),
+    evaluations: {
+      start: carries ? 1 : 0,
+      step: stages - (carries ? 1 : 0) + (hermite && !tableau.firstSameAsLast ? 1 : 0)
+    },
+    start: (t, y) => (carries ? { first: f(t, y) } : {}),
+    choose: (accepted, next, before) =>
+      next.first === undefined || before.first === undefined
+        ? {}
+        : { first: carrier.choose(accepted, next.first, before.first) },
+    step: (t, h, y, { first }): Step<V, B, Memory<V>, Dense<V>> => {
+      const { y: after, error, k } = step(tableau, carrier, f, t, h, y, first)
+      const last = tableau.firstSameAsLast
+        ? k[stages - 1]
+        : hermite
+          ? f(later(carrier, t, h, 1), after)
+          : undefined
+      return {
+        y: after,
+        error,
+        memory: carries && last !== undefined ? { first: last } : {},
+        dense: !dense ? { k: [] } : hermite ? { k: [k[0]], last: last as V } : { k }
+      }
+    },
+    interpolate: ({ theta, h, before, after, dense }) =>
+      dense.last === undefined
+        ? polynomial(carrier, tableau, theta, h, before, dense.k)
+        : cubic(carrier, theta, h, before, after, dense.k[0], dense.last)
+  }
+}
+
+/** Scalars that may be plain numbers, multiplied. */
+const product = <V, S, B>(carrier: Carrier<V, S, B>, a: S, h: S | number): S =>
+  carrier.mul(a, typeof h === "number" ? carrier.scalar(h) : h)
+
+const polynomial = <V, S, B>(
+  carrier: Carrier<V, S, B>,
+  tableau: Tableau,
+  theta: S,
+  h: S | number,
+  before: V,
+  k: ReadonlyArray<V>
+): V => {
+  const { scalar, add, mul } = carrier
+  const terms = (tableau.dense?.b ?? []).flatMap((coefficients, i) => {
+    if (coefficients.every((each) => each === 0)) return []
+    const weight = coefficients.reduceRight(
+      (sum: S, each) => mul(add(sum, scalar(each)), theta),
+      scalar(0)
+    )
+    return [[product(carrier, weight, h), k[i]] as const]
+  })
+  return carrier.combine([[1, before], ...terms])
+}
+
+/** Hermite's cubic through both ends and their derivatives (Hairer, Nørsett and Wanner, II.6). */
+export const cubic = <V, S, B>(
+  carrier: Carrier<V, S, B>,
+  theta: S,
+  h: S | number,
+  before: V,
+  after: V,
+  first: V,
+  last: V
+): V => {
+  const { scalar, sub, mul } = carrier
+  const rest = sub(scalar(1), theta)
+  const bow = mul(theta, rest)
+  const tilt = mul(bow, sub(scalar(1), mul(scalar(2), theta)))
+  // (1 − θ)y₀ + θy₁ + θ(θ − 1)((1 − 2θ)(y₁ − y₀) + (θ − 1)hf₀ + θhf₁)
+  return carrier.combine([
+    [carrier.add(rest, tilt), before],
+    [sub(theta, tilt), after],
+    [product(carrier, mul(bow, rest), h), first],
+    [product(carrier, sub(scalar(0), mul(bow, theta)), h), last]
+  ])
+}
