@@ -31,7 +31,7 @@ import type { HostArrays, Program, Specs } from "../Tensor/Program.ts"
 import type * as Shape from "../Tensor/Shape.ts"
 import type { TensorError } from "../Tensor/TensorError.ts"
 import type { Backend } from "./Backend.ts"
-import type { CompileError, DeviceError, DeviceUnavailable } from "./DeviceError.ts"
+import { type CompileError, type DeviceError, DeviceUnavailable } from "./DeviceError.ts"
 import * as auto from "./internal/auto.ts"
 import type { BufferTypeId } from "./internal/memory.ts"
 import type { Check } from "./internal/numerics.ts"
@@ -262,6 +262,16 @@ export const layerOnnx = (options?: Options): Layer.Layer<Device, DeviceUnavaila
     Effect.flatMap(Onnx.backend, (backend) => fromBackend(backend, options))
   )
 
+const onnxOrElse = Effect.mapError(
+  Onnx.backend,
+  ({ cause, device, message }) =>
+    new DeviceUnavailable({
+      device,
+      message: `${message}; or set ODEON_DEVICE=reference, which is always there, and slow`,
+      cause
+    })
+)
+
 /**
  * The device that `ODEON_DEVICE` names, `cpu` (ONNX Runtime) without it. Its `description` says which that is and why; a name
  * that nobody knows, or a device that is not there, fails with what there is and what to do.
@@ -280,6 +290,6 @@ export const layerAuto: Layer.Layer<Device, DeviceUnavailable> = Layer.effect(
         fromBackend(backend, { description })
       )
     }
-    return yield* name === "cpu" ? take(yield* Onnx.backend) : take(Reference.backend)
+    return yield* name === "cpu" ? take(yield* onnxOrElse) : take(Reference.backend)
   })
 )

@@ -3,12 +3,15 @@
  *
  * @since 0.1.0
  */
+import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { HostArray } from "../Tensor/Expression.ts"
+import type { HostArray, Spec } from "../Tensor/Expression.ts"
 import type { Source } from "./Backend.ts"
-import { CompileError, DeviceError, type DeviceUnavailable } from "./DeviceError.ts"
+import { CompileError, type DeviceError, type DeviceUnavailable } from "./DeviceError.ts"
+import { failures, show } from "./internal/errors.ts"
+import { isSpec, misfit } from "./internal/memory.ts"
 import * as Onnx from "./Onnx.ts"
 
 /**
@@ -20,15 +23,16 @@ import * as Onnx from "./Onnx.ts"
  */
 export const write = (program: Source, path: string): Effect.Effect<void, CompileError> =>
   Effect.flatMap(Onnx.toModel(program), (bytes) => {
-    const partial = `${path}.${process.pid}.part`
+    const partial = `${path}.${randomUUID()}.part`
     return Effect.tryPromise({
       try: async () => {
         await Fs.writeFile(partial, bytes)
         await Fs.rename(partial, path)
       },
-      catch: (cause) => fileError(program.name, path, "be written", cause)
+      catch: (cause) => fileError(program.name, path, "written", cause)
     }).pipe(
-      Effect.onError(() => Effect.promise(() => Fs.rm(partial, { force: true }).catch(() => {})))
+      Effect.onError(() => Effect.promise(() => Fs.rm(partial, { force: true }).catch(() => {}))),
+      Effect.uninterruptible
     )
   })
 
@@ -60,45 +64,62 @@ export const read = (
   Effect.gen(function* () {
     const bytes = yield* Effect.tryPromise({
       try: () => Fs.readFile(path),
-      catch: (cause) => fileError(path, path, "be read", cause)
+      catch: (cause) => fileError(path, path, "read", cause)
     })
     const backend = yield* Onnx.backend
     const { inputs, outputs, run } = yield* Onnx.loadModel(bytes, path)
-    const names = inputs.map(({ name }) => name)
+    const failure = failures(backend.name)
     return {
       inputs,
       outputs,
-      run: Effect.fnUntraced(function* (arrays: Readonly<Record<string, HostArray>>) {
-        for (const { name, dtype } of inputs) {
-          const given = arrays[name]
-          if (given?.dtype !== dtype) {
-            return yield* new DeviceError({
-              reason: "Mismatch",
-              device: backend.name,
-              operation: path,
-              shapes: given === undefined ? [] : [given.shape],
-              message: `${path}: the input "${name}" must be ${dtype}, but is ${given?.dtype ?? "missing"}; it takes ${names.join(", ")}`
-            })
-          }
+      run: Effect.fnUntraced(function* (given: Readonly<Record<string, HostArray>>) {
+        const why = mismatch(inputs, given)
+        if (why !== undefined) {
+          return yield* failure("Mismatch", path, Object.values<Spec>(given).filter(isSpec), why)
         }
-        const memory = yield* Effect.forEach(inputs, ({ name }) => backend.write(arrays[name]))
+        const memory = yield* Effect.forEach(inputs, ({ name }) => backend.write(given[name]))
         const results = yield* run(memory)
-        const read = yield* Effect.forEach(results, (each, i) =>
-          Effect.map(
-            backend.read(each, { dtype: outputs[i].dtype, shape: each.dims }),
-            (array) => [outputs[i].name, array] as const
-          )
+        const arrays = yield* Effect.forEach(results, (each, i) =>
+          backend.read(each, { dtype: outputs[i].dtype, shape: each.dims })
         )
-        return Object.fromEntries(read)
+        return Object.fromEntries(arrays.map((array, i) => [outputs[i].name, array]))
       })
     }
   })
 
-const fileError = (program: string, path: string, what: string, cause: unknown): CompileError =>
+/** Why a model cannot take what it is given. */
+const mismatch = (
+  ports: ReadonlyArray<Onnx.Port>,
+  given: Readonly<Record<string, HostArray>>
+): string | undefined => {
+  const takes = ports.map((port) => `"${port.name}" ${showPort(port)}`).join(", ")
+  const extra = Object.keys(given).find((name) => ports.every((port) => port.name !== name))
+  if (extra !== undefined) return `has no input "${extra}"; leave it out: it takes ${takes}`
+  for (const port of ports) {
+    const array = given[port.name]
+    if (array === undefined) return `misses the input "${port.name}"; it takes ${takes}`
+    const why = misfit(array)
+    if (why !== undefined) return why
+    if (array.dtype !== port.dtype || !fits(array.shape, port.shape)) {
+      return `"${port.name}" must be ${showPort(port)}, but is ${show(array)}; give an array of that shape and dtype`
+    }
+  }
+  return undefined
+}
+
+/** Sizes that have a name may be any. */
+const fits = (shape: ReadonlyArray<number>, wanted: Onnx.Port["shape"]): boolean =>
+  shape.length === wanted.length &&
+  wanted.every((size, i) => typeof size === "string" || size === shape[i])
+
+const showPort = ({ dtype, shape }: Onnx.Port): string =>
+  `${dtype}[${shape.map((size) => (size === "" ? "?" : size)).join(", ")}]`
+
+const fileError = (program: string, path: string, done: string, cause: unknown): CompileError =>
   new CompileError({
     reason: "Failed",
     device: "cpu",
     program,
-    message: `${path} cannot ${what}: ${cause instanceof Error ? cause.message : cause}`,
+    message: `${path} cannot be ${done}: ${cause instanceof Error ? cause.message : cause}; see that its folder is there and may be used`,
     cause
   })

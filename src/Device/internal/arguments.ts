@@ -38,7 +38,7 @@ export const arrange = <A extends Spec>(
           "Mismatch",
           operation,
           specs,
-          `takes ${names.length} arrays, ${list(names)}, but got ${given.length}${wrong ?? ""}`
+          `takes ${names.length} ${names.length === 1 ? "array" : "arrays"}, ${list(names)}, but got ${given.length}${wrong ?? ""}`
         )
       )
     }

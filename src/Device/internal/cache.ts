@@ -4,7 +4,7 @@ import * as Hash from "effect/Hash"
 import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
 import type { Source } from "../Backend.ts"
-import type { CompileError } from "../DeviceError.ts"
+import { CompileError } from "../DeviceError.ts"
 
 /** A graph to compile, equal to others of the same structure. */
 export class Job implements Equal.Equal {
@@ -52,10 +52,12 @@ interface Kept<A> {
 }
 
 export const make = <A>(
+  device: string,
   compile: (job: Job) => Effect.Effect<A, CompileError, Scope.Scope>
 ): Effect.Effect<Cache<A>, never, Scope.Scope> =>
   Effect.gen(function* () {
     let size = 0
+    let closed = false
     const lookup = Effect.fnUntraced(function* (job: Job) {
       // it may block for long: let others go first
       yield* Effect.yieldNow
@@ -74,13 +76,28 @@ export const make = <A>(
       return { compiled, by: job, time } satisfies Kept<A>
     })
     const map = yield* RcMap.make({ lookup, idleTimeToLive: "1 minute" })
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closed = true
+      })
+    )
+    const get = (job: Job): Effect.Effect<Compilation<A>, CompileError, Scope.Scope> =>
+      RcMap.get(map, job).pipe(
+        // what failed may work another time
+        Effect.tapError(() => RcMap.invalidate(map, job)),
+        Effect.map(({ by, compiled, time }) => ({ compiled, time: by === job ? time : 0 }))
+      )
     return {
       get: (job) =>
-        RcMap.get(map, job).pipe(
-          // what failed may work another time
-          Effect.tapError(() => RcMap.invalidate(map, job)),
-          Effect.map(({ by, compiled, time }) => ({ compiled, time: by === job ? time : 0 }))
-        ),
+        Effect.suspend(() => (closed ? Effect.fail(over(device, job.source.name)) : get(job))),
       size: () => size
     }
+  })
+
+const over = (device: string, program: string): CompileError =>
+  new CompileError({
+    reason: "Failed",
+    device,
+    program,
+    message: `compile ${program}: ${device} was closed: provide its layer around all that uses it`
   })

@@ -65,6 +65,7 @@ export class Memory<B> {
   private liveBytes = 0
   private workingBytes = 0
   private peakBytes = 0
+  private closed = false
 
   constructor(backend: Backend<B>, capacity: number) {
     this.backend = backend
@@ -90,7 +91,7 @@ export class Memory<B> {
     return Effect.uninterruptible(
       Effect.suspend(() => {
         const { inputs, outputs, run, workspace } = call
-        const refusal = this.unusable(call.operation, inputs) ?? this.short(call)
+        const refusal = this.over(call) ?? this.unusable(call.operation, inputs) ?? this.short(call)
         if (refusal !== undefined) return Effect.fail(refusal)
         const done = this.borrow(inputs)
         this.workingBytes += workspace
@@ -156,8 +157,9 @@ export class Memory<B> {
     this.backend.free(content)
   }
 
-  /** Ends all buffers. */
+  /** Ends all buffers; there will be no others. */
   close(): void {
+    this.closed = true
     for (const buffer of this.live) this.retire(buffer)
   }
 
@@ -169,6 +171,7 @@ export class Memory<B> {
     this.live.add(buffer)
     this.liveBytes += buffer.bytes
     this.notePeak()
+    if (this.closed) this.retire(buffer)
     return buffer
   }
 
@@ -210,6 +213,17 @@ export class Memory<B> {
       }
     }
     return undefined
+  }
+
+  private over({ inputs, operation }: Call<B>): DeviceError | undefined {
+    return this.closed
+      ? this.failure(
+          "Released",
+          operation,
+          inputs,
+          `${this.backend.name} was closed: provide its layer around all that uses it`
+        )
+      : undefined
   }
 
   private short({ inputs, operation, outputs, workspace }: Call<B>): DeviceError | undefined {

@@ -20,8 +20,10 @@ export const fromBackend = <B>(
       Effect.sync(() => new Memory(backend, options.capacity ?? backend.capacity)),
       (memory) => Effect.sync(() => memory.close())
     )
-    const runs = yield* Cache.make<Compiled<B>>(({ source }) => backend.compile(source))
-    const folds = yield* Cache.make<CompiledFold<B>>(({ source, states }) =>
+    const runs = yield* Cache.make<Compiled<B>>(backend.name, ({ source }) =>
+      backend.compile(source)
+    )
+    const folds = yield* Cache.make<CompiledFold<B>>(backend.name, ({ source, states }) =>
       backend.compileFold(source, states)
     )
     const compile = Executable.compile(memory, runs)
