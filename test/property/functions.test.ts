@@ -671,6 +671,11 @@ for (const device of Devices.all) {
             before,
             after
           }
+        })
+        // where the padding leaves something of a transposed convolution
+        .filter(({ x, options, outputPadding, reach, before, after }) => {
+          const out = Math.floor((x.shape[2] + before + after - reach - 1) / options.stride) + 1
+          return (out - 1) * options.stride - before - after + reach + 1 + outputPadding >= 0
         }),
       Effect.fnUntraced(function* ({ after, before, options, outputPadding, reach, w, x }) {
         const { stride, dilation, groups } = options
