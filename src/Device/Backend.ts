@@ -28,7 +28,7 @@ export interface Source {
  * may stand for several buffers; `free` is called once for each time it was handed out.
  *
  * Implementations may take for granted that shapes and dtypes fit and that nothing is used after
- * it was freed. `run` may block; it is never interrupted.
+ * it was freed. `run` may block. Neither it nor `write` nor `read` is ever interrupted.
  *
  * @since 0.1.0
  * @category models
@@ -69,7 +69,7 @@ export interface Compiled<B> {
  */
 export interface CompiledFold<B> {
   /**
-   * `steps` steps in one call. `scanned` arrays have at least that many elements along their first
+   * `steps` steps, at least one, in one call. `scanned` arrays have at least that many elements along their first
    * axis. Gives the last state, then the stacked outputs with `steps` along their first axis.
    */
   readonly run: (

@@ -81,6 +81,18 @@ export type Arguments<T> =
     : { readonly [K in keyof T]: Arguments<T[K]> }
 
 /**
+ * The tree `T` of specs as what a fold takes: arrays with the steps along a first axis more. Sizes are checked by
+ * the call, as in {@link Arguments}.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type StepArguments<T> =
+  T extends Spec<infer S, infer D>
+    ? HostArray<readonly [number, ...Shape.SameRank<S>], D>
+    : { readonly [K in keyof T]: StepArguments<T[K]> }
+
+/**
  * The tree `T` of specs as host arrays with the steps along a first axis more.
  *
  * @since 0.1.0
@@ -113,13 +125,14 @@ export interface MemoryUse {
 export interface CompileOptions {
   /**
    * Look at every float that the program computes, and fail with the first operation that gives `"nan"` or, with
-   * `"finite"`, also an infinity. It slows the program down; for finding where it happens.
+   * `"finite"`, also an infinity; in a fold, with the step too. Scans are looked into, a `whileLoop` only at its end.
+   * It slows the program down; for finding where it happens.
    */
   readonly check?: Check
 }
 
 /**
- * A program bound to a device.
+ * A program bound to a device, for as long as the scope lasts that it was compiled in.
  *
  * @since 0.1.0
  * @category models
@@ -138,14 +151,18 @@ export interface Executable<I, O> {
  * @category models
  */
 export interface FoldOptions {
-  /** How many steps; as many as `inputs` have unless told. */
+  /** How many steps, if there are more inputs, or none to count; as many as `inputs` have unless told. */
   readonly steps?: number
-  /** Steps in one call to the device; unless told, as many as take about a quarter of a second. */
+  /**
+   * Steps in one call to the device; unless told, as many as take about a quarter of a second, and no more than there is
+   * memory for. It makes no difference to the results.
+   */
   readonly stepsPerCall?: number
 }
 
 /**
- * A step `[state, input] → [state, output]` bound to a device, as a loop on it.
+ * A step `[state, input] → [state, output]` bound to a device, as a loop on it, for as long as the scope lasts that
+ * it was compiled in. What is a record in the state goes by its names, in whatever order they are written.
  *
  * @since 0.1.0
  * @category models
@@ -162,7 +179,7 @@ export interface Fold<S, X, Y> {
    */
   readonly run: (
     state: Arguments<S>,
-    inputs: Steps<X>,
+    inputs: StepArguments<X>,
     options?: FoldOptions
   ) => Effect.Effect<readonly [state: Buffers<S>, outputs: Steps<Y>], DeviceError, Scope.Scope>
 }

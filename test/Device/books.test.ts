@@ -261,6 +261,25 @@ describe("memory", () => {
     })
   )
 
+  it.effect("that a run gives after its device was closed is freed at once", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const before = (what: string) => (what === "run" ? Deferred.await(gate) : Effect.void)
+      const lifetime = yield* Scope.make()
+      const { alive, device } = yield* Scope.provide(make({ before }), lifetime)
+      const { run } = yield* device.compile(double)
+      const running = yield* Effect.forkChild(run({ x: four }))
+      yield* Effect.yieldNow
+      yield* Effect.yieldNow
+      yield* Scope.close(lifetime, Exit.void)
+      expect(alive()).toBe(1)
+      yield* Deferred.succeed(gate, undefined)
+      const [y] = yield* Fiber.join(running)
+      expect([alive(), (yield* device.memory).liveBuffers]).toEqual([0, 0])
+      expect((yield* Effect.flip(device.download(y))).reason).toBe("Released")
+    })
+  )
+
   it.effect("that is released twice, or with other things, is released once", () =>
     Effect.gen(function* () {
       const { alive, device } = yield* make()
@@ -300,6 +319,23 @@ describe("compilation", () => {
       expect((yield* device.memory).programs).toBe(0)
       yield* device.compile(build())
       expect(compiled()).toBe(2)
+    })
+  )
+
+  it.effect("is for the scope that it is made in", () =>
+    Effect.gen(function* () {
+      const { device } = yield* make()
+      const step = Program.makeUnsafe([Tensor.spec([4]), []], ([x]) => [Tensor.neg(x), []])
+      const { run } = yield* Effect.scoped(device.compile(double))
+      const fold = yield* Effect.scoped(device.fold(step))
+      const errors = [
+        yield* Effect.flip(run({ x: four })),
+        yield* Effect.flip(fold.run(four, [], { steps: 1 }))
+      ]
+      for (const { message, reason } of errors) {
+        expect(reason).toBe("Released")
+        expect(message).toContain("the scope that it was compiled in is closed: compile it in one")
+      }
     })
   )
 

@@ -95,6 +95,8 @@ export const fold = (folded: Success<typeof folding>) => {
   same<Gives[0]["n"], Device.Buffer<readonly [], "int32">>()
   same<Gives[1]["loss"], Tensor.HostArray<readonly [number], "float32">>()
   same<Gives[1]["x"], Tensor.HostArray<readonly [number, 3], "float32">>()
+  // sizes that types do not know are looked at by the call
+  folded.run({ w, n }, { x: Tensor.hostArray([[1, 2, 3]]) })
   // the last state is a first one
   folded.run({} as Gives[0], { x: xs })
   // @ts-expect-error a state without one of its parts

@@ -6,7 +6,7 @@ import type { Arguments, Buffers, CompileOptions, Executable } from "../Device.t
 import { place } from "./arguments.ts"
 import { type Cache, Job } from "./cache.ts"
 import { type BufferImpl, type Memory, release } from "./memory.ts"
-import { fits, prepare } from "./program.ts"
+import { alive, fits, prepare } from "./program.ts"
 
 /** See `Service.compile`. */
 export const compile = <B>(memory: Memory<B>, cache: Cache<Compiled<B>>) =>
@@ -18,7 +18,9 @@ export const compile = <B>(memory: Memory<B>, cache: Cache<Compiled<B>>) =>
     const operation = `run ${program.name}`
     const wanted = { names: program.inputNames, specs: program.graph.inputs }
 
+    const life = yield* Effect.scope
     const once = Effect.fnUntraced(function* (given: Arguments<I>) {
+      yield* alive(memory.failure, operation, life)
       const scope = yield* Effect.scope
       return yield* Effect.scoped(
         Effect.flatMap(place(memory, operation, wanted, given), (inputs) =>

@@ -22,7 +22,7 @@ import {
   release,
   together
 } from "./memory.ts"
-import { fits, type Prepared, prepare } from "./program.ts"
+import { alive, fits, type Prepared, prepare } from "./program.ts"
 
 /** See `Service.fold`. */
 export const fold = <B>(memory: Memory<B>, cache: Cache<CompiledFold<B>>) =>
@@ -41,6 +41,7 @@ export const fold = <B>(memory: Memory<B>, cache: Cache<CompiledFold<B>>) =>
     yield* fits(device, memory.capacity, prepared)
     const { compiled, time } = yield* cache.get(new Job(prepared.source, count))
     const step: Step<B> = {
+      life: yield* Effect.scope,
       memory,
       compiled,
       operation: `fold ${program.name}`,
@@ -68,6 +69,8 @@ export const fold = <B>(memory: Memory<B>, cache: Cache<CompiledFold<B>>) =>
 
 /** A step that is compiled into a loop. */
 interface Step<B> {
+  /** What was compiled lasts as long as this. */
+  readonly life: Scope.Scope
   readonly memory: Memory<B>
   readonly compiled: CompiledFold<B>
   /** For messages. */
@@ -153,7 +156,8 @@ const run = <B>(
   options: FoldOptions
 ): Effect.Effect<Folded<B>, DeviceError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { memory, operation, pace, states } = step
+    const { life, memory, operation, pace, states } = step
+    yield* alive(memory.failure, operation, life)
     const { arrays, perCall, steps } = yield* planned(step, inputs, options)
     const outputs = yield* allocated(step, steps)
     const scope = yield* Effect.scope

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as Cost from "../../Tensor/Cost.ts"
 import type { Spec } from "../../Tensor/Expression.ts"
 import type { Program } from "../../Tensor/Program.ts"
@@ -53,6 +54,25 @@ const notFinite = (
     label,
     [...inputs, output],
     `gave ${check === "nan" ? "NaN" : "NaN or an infinity"} in ${place}, computing ${show(output)} from ${showAll(inputs)}: look at what goes in, such as the logarithm or root of what is not positive, a quotient by 0, or what grows without bound`
+  )
+
+/** Fails when the scope that something was compiled in is closed: it may be gone. */
+export const alive = (
+  failure: Failure,
+  operation: string,
+  scope: Scope.Scope
+): Effect.Effect<void, DeviceError> =>
+  Effect.suspend(() =>
+    scope.state._tag === "Closed"
+      ? Effect.fail(
+          failure(
+            "Released",
+            operation,
+            [],
+            "the scope that it was compiled in is closed: compile it in one that lives as long as it is used"
+          )
+        )
+      : Effect.void
   )
 
 /** Fails if a program takes more than the whole device has. */
