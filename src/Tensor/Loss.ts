@@ -13,7 +13,7 @@ import { oneHot } from "./ops/create.ts"
 import { logSoftmax, softplus } from "./ops/nn.ts"
 import * as e from "./primitive/elementwise.ts"
 import * as s from "./primitive/structure.ts"
-import type { Shape } from "./Shape.ts"
+import type { Later, Shape } from "./Shape.ts"
 import * as Shapes from "./Shape.ts"
 
 /**
@@ -46,7 +46,7 @@ interface Distance<O> {
   <S extends Shape, D extends Float, const R extends "mean" | "sum" | "none" = "mean">(
     target: Tensor<S, D>,
     options?: Options<R> & O
-  ): (estimate: Tensor<S, D>) => Tensor<Reduced<S, R>, D>
+  ): Later<D, (estimate: Tensor<S, D>) => Tensor<Reduced<S, R>, D>>
 }
 
 const distance = <O>(

@@ -249,6 +249,18 @@ export type Conv<
       : Mismatch<`${Show<X>} needs the axes [batch, channels, …spatial]`>
 
 /**
+ * `F`, told once `T` is known: what data-last overloads give.
+ *
+ * TypeScript puts off each call of something that may be a generic function with a function as its result, whichever of its
+ * overloads is meant. Among the options of `Tensor.scan` that would be too late: `init: Tensor.add(x, 1)` would
+ * leave the parameters of `step` without types.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Later<T, F> = [T] extends [never] ? never : F
+
+/**
  * Number of elements.
  *
  * @since 0.1.0

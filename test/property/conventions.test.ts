@@ -53,6 +53,13 @@ for (const device of Devices.all) {
           // the padding is never the greatest
           [2, 1, 1]
         )
+        A.close(
+          yield* slope([0, -2, 0], [1, 1, 3], (x) =>
+            T.maxPool(x, { window: 2, stride: 1, padding: 1 })
+          ),
+          // nor as great
+          [2, 0, 2]
+        )
       })
     )
 
@@ -314,6 +321,21 @@ describe("derivatives that do not exist", () => {
 })
 
 layer(Devices.all[0].layer, { excludeTestServices: true })("jvp", (it) => {
+  it.effect("is zero along what does not matter, and for what does not change", () =>
+    Effect.gen(function* () {
+      const [x, y, z] = [1, 2, 3].map((value) => T.hostArray(value, { dtype: "float64" }))
+      const moved = yield* evaluate({ x, y, z }, (given) => {
+        const one = T.scalar(1, "float64")
+        const f = { square: T.mul(given.y, given.y), fixed: one, sum: T.add(given.z, given.y) }
+        const tangents = { x: T.mul(one, 7), y: one, z: T.mul(one, 10) }
+        return Gradient.jvp(f, given, tangents)
+      })
+      A.close(moved.square, [4])
+      A.close(moved.fixed, [0])
+      A.close(moved.sum, [11])
+    })
+  )
+
   it.effect("of trees: moves along all inputs at once", () =>
     property(
       fc.noShrink(fc.nat()),

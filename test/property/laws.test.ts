@@ -162,6 +162,39 @@ for (const device of Devices.all) {
       )
     )
 
+    it.effect("a view of a view is one view", () =>
+      property(
+        fc.tuple(
+          arrays(A.shapes({ size: A.some, min: 3, max: 4 })),
+          fc.tuple(fc.nat(), fc.nat(), fc.nat(), fc.nat()),
+          fc.tuple(fc.nat(), fc.nat(), fc.nat(), fc.nat())
+        ),
+        Effect.fnUntraced(function* ([x, first, second]) {
+          const axes = x.shape.map((_, i) => i)
+          const order = (keys: ReadonlyArray<number>) =>
+            axes.toSorted((a, b) => keys[a] - keys[b] || a - b)
+          const [p, q] = [order(first), order(second)]
+          const count = A.numbers(x).length
+          const results = yield* evaluate({ x }, ({ x }) => ({
+            transposed: [
+              T.transpose(T.transpose(x, p), q),
+              T.transpose(
+                x,
+                q.map((i) => p[i])
+              )
+            ],
+            reshaped: [T.reshape(T.reshape(x, [count, 1]), [1, count]), T.reshape(x, [1, count])],
+            broadcast: [
+              T.broadcastTo(T.broadcastTo(x, [2, ...x.shape]), [3, 2, ...x.shape]),
+              T.broadcastTo(x, [3, 2, ...x.shape])
+            ]
+          }))
+          for (const [name, [left, right]] of Object.entries(results)) A.agree(left, right, 0, name)
+        }),
+        { numRuns: 12 }
+      )
+    )
+
     it.effect("matrix products associate, distribute and transpose", () =>
       property(
         fc

@@ -136,6 +136,23 @@ const [last, stack] = Tensor.scan({
 same<(typeof last)["x"]["shape"], readonly [3]>()
 same<(typeof last)["n"]["dtype"], "int32">()
 same<(typeof stack)["shape"], readonly [number]>()
+// what a loop begins with and runs over may be made in its options, by functions with several overloads
+const [products, sums] = Tensor.scan({
+  init: { h: Tensor.reshape(row, [1, 3]), n: Tensor.sum(a) },
+  over: Tensor.mul(a, 3),
+  step: ({ h, n }, element) => [
+    { h: Tensor.mul(h, element), n: Tensor.add(n, Tensor.sum(h)) },
+    Tensor.cast(n, "int32")
+  ]
+})
+same<(typeof products)["h"]["shape"], readonly [1, 3]>()
+same<typeof sums, Of<readonly [number], "int32">>()
+const halved = Tensor.whileLoop({
+  init: Tensor.max(a),
+  condition: (x) => Tensor.greater(x, 1),
+  body: (x) => Tensor.div(x, 2)
+})
+same<typeof halved, Of<readonly []>>()
 Tensor.scan({
   init: row,
   length: 3,

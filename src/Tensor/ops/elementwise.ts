@@ -6,7 +6,7 @@ import * as check from "../internal/check.ts"
 import { custom } from "../primitive/control.ts"
 import * as p from "../primitive/elementwise.ts"
 import { reshapePrimitive, scalar } from "../primitive/structure.ts"
-import type { Broadcast, Fits, Ok, Shape } from "../Shape.ts"
+import type { Broadcast, Fits, Later, Ok, Shape } from "../Shape.ts"
 import { DTypeError } from "../TensorError.ts"
 
 /**
@@ -30,7 +30,10 @@ export interface Binary<K extends DType> {
   (that: number): <S extends Shape, D extends K>(self: Tensor<S, D>) => Tensor<S, D>
   <B extends Shape, D extends K>(
     that: Tensor<B, D>
-  ): <A extends Shape>(self: Tensor<A, D> & Fits<Broadcast<A, B>>) => Tensor<Ok<Broadcast<A, B>>, D>
+  ): Later<
+    D,
+    <A extends Shape>(self: Tensor<A, D> & Fits<Broadcast<A, B>>) => Tensor<Ok<Broadcast<A, B>>, D>
+  >
   <A extends Shape, D extends K>(self: Tensor<A, D>, that: number): Tensor<A, D>
   <B extends Shape, D extends K>(self: number, that: Tensor<B, D>): Tensor<B, D>
   <A extends Shape, B extends Shape, D extends K>(
@@ -49,9 +52,12 @@ export interface Comparison<K extends DType> {
   (that: number): <S extends Shape, D extends K>(self: Tensor<S, D>) => Tensor<S, "bool">
   <B extends Shape, D extends K>(
     that: Tensor<B, D>
-  ): <A extends Shape>(
-    self: Tensor<A, D> & Fits<Broadcast<A, B>>
-  ) => Tensor<Ok<Broadcast<A, B>>, "bool">
+  ): Later<
+    D,
+    <A extends Shape>(
+      self: Tensor<A, D> & Fits<Broadcast<A, B>>
+    ) => Tensor<Ok<Broadcast<A, B>>, "bool">
+  >
   <A extends Shape, D extends K>(self: Tensor<A, D>, that: number): Tensor<A, "bool">
   <B extends Shape, D extends K>(self: number, that: Tensor<B, D>): Tensor<B, "bool">
   <A extends Shape, B extends Shape, D extends K>(
@@ -439,7 +445,9 @@ export const shiftRight: Binary<"uint32"> = binary(p.shiftRight)
  * @category conversions
  */
 export const cast: {
-  <const D extends DType>(dtype: D): <S extends Shape>(self: Tensor<S, DType>) => Tensor<S, D>
+  <const D extends DType>(
+    dtype: D
+  ): Later<D, <S extends Shape>(self: Tensor<S, DType>) => Tensor<S, D>>
   <S extends Shape, const D extends DType>(self: Tensor<S, DType>, dtype: D): Tensor<S, D>
 } = dual(2, p.cast)
 

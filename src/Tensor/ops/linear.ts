@@ -6,7 +6,7 @@ import type { Window } from "../Primitive.ts"
 import * as e from "../primitive/elementwise.ts"
 import * as l from "../primitive/linear.ts"
 import * as s from "../primitive/structure.ts"
-import type { Conv, Fits, MatMul, Ok, SameRank, Shape } from "../Shape.ts"
+import type { Conv, Fits, Later, MatMul, Ok, SameRank, Shape } from "../Shape.ts"
 import * as Shapes from "../Shape.ts"
 
 /**
@@ -18,7 +18,10 @@ import * as Shapes from "../Shape.ts"
 export const matmul: {
   <B extends Shape, D extends Numeric>(
     that: Tensor<B, D>
-  ): <A extends Shape>(self: Tensor<A, D> & Fits<MatMul<A, B>>) => Tensor<Ok<MatMul<A, B>>, D>
+  ): Later<
+    D,
+    <A extends Shape>(self: Tensor<A, D> & Fits<MatMul<A, B>>) => Tensor<Ok<MatMul<A, B>>, D>
+  >
   <A extends Shape, B extends Shape, D extends Numeric>(
     self: Tensor<A, D>,
     that: Tensor<B, NoInfer<D>> & Fits<MatMul<A, B>>
@@ -232,9 +235,12 @@ export const conv: {
   <W extends Shape, D extends Float, const O extends ConvOptions = {}>(
     kernel: Tensor<W, D>,
     options?: O
-  ): <X extends Shape>(
-    self: Tensor<X, D> & Fits<Conv<X, W, Grouped<O>, Keeps<O>>>
-  ) => Tensor<Ok<Conv<X, W, Grouped<O>, Keeps<O>>>, D>
+  ): Later<
+    D,
+    <X extends Shape>(
+      self: Tensor<X, D> & Fits<Conv<X, W, Grouped<O>, Keeps<O>>>
+    ) => Tensor<Ok<Conv<X, W, Grouped<O>, Keeps<O>>>, D>
+  >
   <X extends Shape, W extends Shape, D extends Float, const O extends ConvOptions = {}>(
     self: Tensor<X, D>,
     kernel: Tensor<W, NoInfer<D>> & Fits<Conv<X, W, Grouped<O>, Keeps<O>>>,
@@ -260,7 +266,7 @@ export const convTranspose: {
   <D extends Float>(
     kernel: Tensor<Shape, D>,
     options?: ConvTransposeOptions
-  ): <X extends Shape>(self: Tensor<X, D>) => Tensor<SameRank<X>, D>
+  ): Later<D, <X extends Shape>(self: Tensor<X, D>) => Tensor<SameRank<X>, D>>
   <X extends Shape, D extends Float>(
     self: Tensor<X, D>,
     kernel: Tensor<Shape, NoInfer<D>>,

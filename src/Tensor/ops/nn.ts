@@ -7,7 +7,7 @@ import * as e from "../primitive/elementwise.ts"
 import * as l from "../primitive/linear.ts"
 import * as r from "../primitive/reduction.ts"
 import * as s from "../primitive/structure.ts"
-import type { Shape } from "../Shape.ts"
+import type { Later, Shape } from "../Shape.ts"
 import * as Shapes from "../Shape.ts"
 import type { Unary } from "./elementwise.ts"
 
@@ -183,7 +183,7 @@ export const groupNorm: {
   ): Tensor<S, D>
   <D extends Float>(
     options: Affine<D> & { readonly groups: number }
-  ): <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>
+  ): Later<D, <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>>
 } = dual(2, (x: Tensor, options: Affine & { readonly groups: number }) => {
   check.dtypes("groupNorm", [x], "floats")
   const [n, c] = channelled("groupNorm", x)
@@ -207,7 +207,9 @@ export const groupNorm: {
  * @category normalisation
  */
 export const instanceNorm: {
-  <D extends Float>(options: Affine<D>): <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>
+  <D extends Float>(
+    options: Affine<D>
+  ): Later<D, <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>>
   <S extends Shape, D extends Float>(self: Tensor<S, D>, options?: Affine<NoInfer<D>>): Tensor<S, D>
 } = dual(isFirst, (x: Tensor, options: Affine = {}) =>
   groupNorm(x as Tensor<Shape, Float>, {
@@ -223,7 +225,9 @@ export const instanceNorm: {
  * @category normalisation
  */
 export const layerNorm: {
-  <D extends Float>(options: Affine<D>): <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>
+  <D extends Float>(
+    options: Affine<D>
+  ): Later<D, <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>>
   <S extends Shape, D extends Float>(self: Tensor<S, D>, options?: Affine<NoInfer<D>>): Tensor<S, D>
 } = dual(isFirst, (x: Tensor, options: Affine = {}) => {
   check.dtypes("layerNorm", [x], "floats")
@@ -244,7 +248,7 @@ export const layerNorm: {
 export const rmsNorm: {
   <D extends Float>(
     options: Affine<D> & { readonly axis?: number }
-  ): <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>
+  ): Later<D, <S extends Shape>(self: Tensor<S, D>) => Tensor<S, D>>
   <S extends Shape, D extends Float>(
     self: Tensor<S, D>,
     options?: Affine<NoInfer<D>> & { readonly axis?: number }

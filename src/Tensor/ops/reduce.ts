@@ -6,7 +6,7 @@ import * as check from "../internal/check.ts"
 import * as e from "../primitive/elementwise.ts"
 import * as r from "../primitive/reduction.ts"
 import * as s from "../primitive/structure.ts"
-import type { Reduce, Shape } from "../Shape.ts"
+import type { Later, Reduce, Shape } from "../Shape.ts"
 import * as Shapes from "../Shape.ts"
 
 /**
@@ -41,7 +41,7 @@ export interface Reducer<K extends DType> {
   ): Tensor<Reduce<S, A, Keep>, D>
   <const A extends Axes = undefined, const Keep extends boolean = false>(
     options: ReduceOptions<A, Keep>
-  ): <S extends Shape, D extends K>(self: Tensor<S, D>) => Tensor<Reduce<S, A, Keep>, D>
+  ): Later<A, <S extends Shape, D extends K>(self: Tensor<S, D>) => Tensor<Reduce<S, A, Keep>, D>>
   // last, because that is the one that `x.pipe(Tensor.sum)` takes
   <S extends Shape, D extends K>(self: Tensor<S, D>): Tensor<readonly [], D>
 }
@@ -201,7 +201,7 @@ export const argMax: {
   ): Tensor<Reduce<S, A>, "int32">
   <const A extends number = -1>(options: {
     readonly axis?: A
-  }): <S extends Shape>(self: Tensor<S, Numeric>) => Tensor<Reduce<S, A>, "int32">
+  }): Later<A, <S extends Shape>(self: Tensor<S, Numeric>) => Tensor<Reduce<S, A>, "int32">>
 } = along("argMax", r.argMax)
 
 /**

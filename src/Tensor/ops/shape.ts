@@ -4,7 +4,7 @@ import { isTensor, type Tensor } from "../Expression.ts"
 import * as check from "../internal/check.ts"
 import * as r from "../primitive/reduction.ts"
 import * as s from "../primitive/structure.ts"
-import type { Fits, Ok, Permute, Rank, SameRank, Shape } from "../Shape.ts"
+import type { Fits, Later, Ok, Permute, Rank, SameRank, Shape } from "../Shape.ts"
 import * as Shapes from "../Shape.ts"
 
 const isFirst = (args: IArguments): boolean => isTensor(args[0])
@@ -18,7 +18,7 @@ const isFirst = (args: IArguments): boolean => isTensor(args[0])
 export const reshape: {
   <const S extends Shape>(
     shape: S
-  ): <D extends DType>(self: Tensor<Shape, D>) => Tensor<Inferred<S>, D>
+  ): Later<S, <D extends DType>(self: Tensor<Shape, D>) => Tensor<Inferred<S>, D>>
   <D extends DType, const S extends Shape>(self: Tensor<Shape, D>, shape: S): Tensor<Inferred<S>, D>
 } = dual(2, (x: Tensor, shape: Shape) => {
   check.tensors("reshape", [x])
@@ -59,9 +59,12 @@ export const flatten = <D extends DType>(self: Tensor<Shape, D>): Tensor<readonl
 export const transpose: {
   <const P extends Shape>(
     permutation: P
-  ): <S extends Shape, D extends DType>(
-    self: Tensor<S, D> & Fits<Permute<S, P>>
-  ) => Tensor<Ok<Permute<S, P>>, D>
+  ): Later<
+    P,
+    <S extends Shape, D extends DType>(
+      self: Tensor<S, D> & Fits<Permute<S, P>>
+    ) => Tensor<Ok<Permute<S, P>>, D>
+  >
   <S extends Shape, D extends DType, const P extends Shape>(
     self: Tensor<S, D>,
     permutation: P & Fits<Permute<S, P>>
@@ -162,7 +165,9 @@ export const squeeze: {
  * @category shapes
  */
 export const broadcastTo: {
-  <const S extends Shape>(shape: S): <D extends DType>(self: Tensor<Shape, D>) => Tensor<S, D>
+  <const S extends Shape>(
+    shape: S
+  ): Later<S, <D extends DType>(self: Tensor<Shape, D>) => Tensor<S, D>>
   <D extends DType, const S extends Shape>(self: Tensor<Shape, D>, shape: S): Tensor<S, D>
 } = dual(2, s.broadcast)
 
