@@ -8,69 +8,16 @@
  * @since 0.1.0
  */
 import * as DType from "./DType.ts"
-import { type Node, type Spec, sorted, type Tensor } from "./Expression.ts"
+import type { Spec, Tensor } from "./Expression.ts"
 import * as check from "./internal/check.ts"
+import { differentiator } from "./internal/differentiator.ts"
 import { substitute } from "./internal/rebuild.ts"
-import type { Differentiator } from "./Primitive.ts"
 import { custom as customPrimitive } from "./primitive/control.ts"
-import { add, stopGradient } from "./primitive/elementwise.ts"
+import { stopGradient } from "./primitive/elementwise.ts"
 import { fill, input } from "./primitive/structure.ts"
 import * as Shape from "./Shape.ts"
 import { GradientError } from "./TensorError.ts"
 import * as Tree from "./Tree.ts"
-
-/** The table of what flows into each output of each node. */
-const accumulate = (
-  table: Map<Node, Array<Tensor | undefined>>,
-  tensor: Tensor,
-  cotangent: Tensor
-): void => {
-  const known = table.get(tensor.node)
-  if (known === undefined) {
-    const fresh = new Array<Tensor | undefined>(tensor.node.outputs.length).fill(undefined)
-    fresh[tensor.output] = cotangent
-    table.set(tensor.node, fresh)
-  } else {
-    const before = known[tensor.output]
-    known[tensor.output] = before === undefined ? cotangent : add(before, cotangent)
-  }
-}
-
-const differentiator: Differentiator = {
-  vjp: (outputs, inputs, cotangents) => {
-    const sources = new Set(inputs.map((each) => each.node))
-    const order = sorted(outputs)
-    // nodes whose value depends on an input in a way that has a derivative
-    const leads = new Set<Node>()
-    const matters = (tensor: Tensor): boolean =>
-      leads.has(tensor.node) && DType.isFloat(tensor.dtype)
-    for (const node of order) {
-      if (
-        sources.has(node) ||
-        (node.primitive.name !== "stopGradient" && node.inputs.some(matters))
-      )
-        leads.add(node)
-    }
-    const table = new Map<Node, Array<Tensor | undefined>>()
-    outputs.forEach((each, i) => {
-      const cotangent = cotangents[i]
-      if (cotangent !== undefined && matters(each)) accumulate(table, each, cotangent)
-    })
-    for (let i = order.length - 1; i >= 0; i--) {
-      const node = order[i]
-      const flowing = table.get(node)
-      if (flowing === undefined) continue
-      const wanted = node.inputs.map(matters)
-      if (!wanted.some((each) => each)) continue
-      const gives = node.primitive.vjp(node as never, flowing, wanted, differentiator)
-      node.inputs.forEach((each, k) => {
-        const cotangent = gives[k]
-        if (wanted[k] && cotangent !== undefined) accumulate(table, each, cotangent)
-      })
-    }
-    return inputs.map((each) => table.get(each.node)?.[each.output])
-  }
-}
 
 /**
  * A tree of tensors with the shapes and dtypes of `T`.
@@ -246,10 +193,3 @@ export const custom =
     })
     return Tree.refill<O>(values, results)
   }
-
-/**
- * The differentiator itself, for primitives with bodies.
- *
- * @internal
- */
-export const reverse: Differentiator = differentiator

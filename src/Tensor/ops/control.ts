@@ -1,6 +1,6 @@
 import type { Spec, Tensor } from "../Expression.ts"
-import { reverse as differentiator } from "../Gradient.ts"
 import * as check from "../internal/check.ts"
+import { differentiator } from "../internal/differentiator.ts"
 import type { Body } from "../Primitive.ts"
 import * as c from "../primitive/control.ts"
 import * as s from "../primitive/structure.ts"
