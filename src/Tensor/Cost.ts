@@ -5,9 +5,9 @@
  * @since 0.1.0
  */
 import * as DType from "./DType.ts"
-import { is, type Node, type Spec, type Tensor } from "./Expression.ts"
+import { is, type Node, type Spec, sorted, type Tensor } from "./Expression.ts"
 import * as Graph from "./Graph.ts"
-import type { Name } from "./Primitive.ts"
+import type { Body, Name } from "./Primitive.ts"
 import type { Program } from "./Program.ts"
 import * as Shape from "./Shape.ts"
 import * as Tree from "./Tree.ts"
@@ -104,19 +104,16 @@ export const bytes = (tree: unknown): number =>
     0
   )
 
-const bodies = (
-  node: Node
-): ReadonlyArray<{ readonly body: Graph.Graph; readonly runs: number }> => {
-  if (is(node, "scan")) {
-    const { body, length } = node.attributes
-    return [{ body: Graph.make(body.parameters, body.results), runs: length }]
-  }
+/** What a walk needs of a graph. */
+type Walk = Pick<Graph.Graph, "nodes" | "outputs">
+
+/** The bodies of a loop, which in a canonical graph are canonical themselves. */
+const bodies = (node: Node): ReadonlyArray<{ readonly body: Walk; readonly runs: number }> => {
+  const walk = ({ results }: Body): Walk => ({ nodes: sorted(results), outputs: results })
+  if (is(node, "scan")) return [{ body: walk(node.attributes.body), runs: node.attributes.length }]
   if (is(node, "whileLoop")) {
     const { condition, body } = node.attributes
-    return [condition, body].map(({ parameters, results }) => ({
-      body: Graph.make(parameters, results),
-      runs: 1
-    }))
+    return [condition, body].map((each) => ({ body: walk(each), runs: 1 }))
   }
   return []
 }
@@ -125,7 +122,7 @@ const isView = (node: Node): boolean =>
   is(node, "reshape") || is(node, "input") || is(node, "constant")
 
 /** Walks the nodes in order, holding what is still needed. */
-const peak = (graph: Graph.Graph): number => {
+const peak = (graph: Walk): number => {
   const root = new Map<Node, Node>()
   const rootOf = (node: Node): Node => root.get(node) ?? node
   const uses = new Map<Node, number>()
