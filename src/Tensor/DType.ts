@@ -138,9 +138,6 @@ export const allocate = <D extends DType>(dtype: D, length: number): Arrays[D] =
 export const holds = <D extends DType>(dtype: D, data: unknown): data is Arrays[D] =>
   data instanceof constructors[dtype]
 
-const scratchFloat = new Float32Array(1)
-const scratchBits = new Uint32Array(scratchFloat.buffer)
-
 /**
  * The bits of the `float16` nearest to a number (IEEE 754 binary16, ties to even).
  *
@@ -183,15 +180,4 @@ export const fromFloat16Bits = (bits: number): number => {
   if (exponent === 0) return sign * mantissa * 2 ** -24
   if (exponent === 31) return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
   return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15)
-}
-
-/**
- * The bits of a number rounded to `float32`, as an unsigned integer.
- *
- * @since 0.1.0
- * @category conversions
- */
-export const toFloat32Bits = (value: number): number => {
-  scratchFloat[0] = value
-  return scratchBits[0]
 }

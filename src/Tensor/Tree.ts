@@ -13,12 +13,6 @@ import type { Tensor } from "./Expression.ts"
 import type { Shape } from "./Shape.ts"
 import { ShapeError } from "./TensorError.ts"
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type Tree<A> = A | ReadonlyArray<Tree<A>> | { readonly [key: string]: Tree<A> }
-
 const isLeaf = (u: unknown): boolean => {
   if (typeof u !== "object" || u === null || ("dtype" in u && "shape" in u)) return true
   if (Array.isArray(u)) return false
