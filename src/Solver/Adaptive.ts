@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Carrier } from "./Carrier.ts"
+import { type Carrier, errorNorm } from "./Carrier.ts"
 import { type Controller, factor, type History } from "./Controller.ts"
 import { ProblemError } from "./SolverError.ts"
 import type { Stepper } from "./Stepper.ts"
@@ -110,7 +110,7 @@ export const advance = <V, S, B, M, D>(
   const size = select(arrives, rest, now.h)
   const h = select(forward, size, sub(scalar(0), size))
   const tried = stepper.step(now.t, h, now.y, now.memory)
-  const norm = carrier.errorNorm(tried.error as V, now.y, tried.y, controller)
+  const norm = errorNorm(carrier, tried.error as V, now.y, tried.y, controller)
   const finite = and(carrier.isFinite(norm), carrier.allFinite(tried.y))
   const converged = tried.converged === undefined ? finite : and(finite, tried.converged)
   const error = select(converged, norm, scalar(1e10))
@@ -198,7 +198,7 @@ export const initialStep = <V, S, B>(
 ): S => {
   const { scalar, mul, div, min, max, abs, sub, select, less, add } = carrier
   const direction = select(less(from, to), scalar(1), scalar(-1))
-  const size = (v: V) => carrier.errorNorm(v, y, y, controller)
+  const size = (v: V) => errorNorm(carrier, v, y, y, controller)
   const first = f(from, y)
   const [d0, d1] = [size(y), size(first)]
   const tiny = scalar(1e-5)

@@ -46,22 +46,53 @@ export interface Carrier<V, S, B> {
   /** Σ cᵢ·vᵢ in one go; coefficients that are plain numbers cost less. There is at least one term. */
   readonly combine: (terms: ReadonlyArray<readonly [coefficient: S | number, vector: V]>) => V
   readonly choose: (verdict: B, then: V, otherwise: V) => V
-  /**
-   * The error in units of what is tolerated: the root mean square, or the maximum, over the elements of
-   * |eᵢ| / (absolute + relative · max(|aᵢ|, |bᵢ|)).
-   */
-  readonly errorNorm: (error: V, a: V, b: V, tolerance: Tolerance) => S
+  /** What {@link errorNorm} is made of: over the elements, the sum of squares, or the maximum, and how many there are. */
+  readonly extent: (error: V, a: V, b: V, tolerance: Tolerance) => Extent<S>
 
   /** `body` again and again as long as `condition` holds for the state. With many systems side by side: for any of them. */
   readonly loop: <T>(state: T, condition: (state: T) => B, body: (state: T) => T) => T
   /**
-   * `steps` steps, numbered from 0, and what each gave, stacked (on the host: in an array).
+   * A step for each row of numbers that are known beforehand, and what each gave, stacked along a new first axis (on the host:
+   * in an array).
    */
   readonly repeat: <T, Y>(
     state: T,
-    steps: number,
-    body: (state: T, step: S) => readonly [state: T, result: Y]
-  ) => readonly [state: T, results: unknown]
+    rows: ReadonlyArray<ReadonlyArray<number>>,
+    body: (state: T, row: ReadonlyArray<S>) => readonly [state: T, result: Y],
+    options?: RepeatOptions
+  ) => readonly [state: T, results: Stacked<Y>]
+}
+
+/**
+ * How fixed steps become expressions; the host knows no difference.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RepeatOptions {
+  /** Write every step into the graph, instead of one scan. */
+  readonly unroll?: boolean
+  /** What a scan stores for its derivative (see `Tensor.scan`). */
+  readonly checkpoint?: "none" | "step" | number
+}
+
+/**
+ * Results of all steps: on the host an array of them, else a tree like one of them, each tensor with a new first axis.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Stacked<Y> = Y | ReadonlyArray<Y>
+
+/**
+ * Sums of squares, or maxima, over the elements of a vector.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Extent<S> {
+  readonly total: S
+  readonly count: number
 }
 
 /**
@@ -75,10 +106,30 @@ export interface Tolerance {
   readonly norm?: "rms" | "max"
 }
 
+/**
+ * An error in units of what is tolerated: the root mean square, or the maximum, over the elements of
+ * |eᵢ| / (absolute + relative · max(|aᵢ|, |bᵢ|)).
+ *
+ * @since 0.1.0
+ * @category norms
+ */
+export const errorNorm = <V, S, B>(
+  carrier: Carrier<V, S, B>,
+  error: V,
+  a: V,
+  b: V,
+  tolerance: Tolerance
+): S => {
+  const { total, count } = carrier.extent(error, a, b, tolerance)
+  return tolerance.norm === "max"
+    ? total
+    : carrier.pow(carrier.mul(total, carrier.scalar(1 / Math.max(count, 1))), 0.5)
+}
+
 /** Scalars that are numbers, loops that are loops: what all host carriers share. */
 const host: Omit<
   Carrier<never, number, boolean>,
-  "name" | "combine" | "choose" | "errorNorm" | "allFinite"
+  "name" | "combine" | "choose" | "extent" | "allFinite"
 > = {
   scalar: (value) => value,
   add: (a, b) => a + b,
@@ -101,22 +152,15 @@ const host: Omit<
     while (condition(now)) now = body(now)
     return now
   },
-  repeat: (state, steps, body) => {
+  repeat: (state, rows, body) => {
     let now = state
-    const results: Array<unknown> = []
-    for (let i = 0; i < steps; i++) {
-      const [next, result] = body(now, i)
+    const results = rows.map((row) => {
+      const [next, result] = body(now, row)
       now = next
-      results.push(result)
-    }
+      return result
+    })
     return [now, results]
   }
-}
-
-/** Sums of squares or maxima, over parts. */
-interface Extent {
-  readonly total: number
-  readonly count: number
 }
 
 const extentOf = (
@@ -125,7 +169,7 @@ const extentOf = (
   error: (i: number) => number,
   a: (i: number) => number,
   b: (i: number) => number
-): Extent => {
+): Extent<number> => {
   let total = 0
   for (let i = 0; i < length; i++) {
     const ratio =
@@ -135,9 +179,6 @@ const extentOf = (
   }
   return { total, count: length }
 }
-
-const finish = ({ total, count }: Extent, { norm }: Tolerance): number =>
-  norm === "max" ? total : Math.sqrt(total / Math.max(count, 1))
 
 /**
  * Scalar equations, in double precision.
@@ -154,16 +195,13 @@ export const number: Carrier<number, number, boolean> = {
     return sum
   },
   choose: (verdict, then, otherwise) => (verdict ? then : otherwise),
-  errorNorm: (error, a, b, tolerance) =>
-    finish(
-      extentOf(
-        tolerance,
-        1,
-        () => error,
-        () => a,
-        () => b
-      ),
-      tolerance
+  extent: (error, a, b, tolerance) =>
+    extentOf(
+      tolerance,
+      1,
+      () => error,
+      () => a,
+      () => b
     ),
   allFinite: Number.isFinite
 }
@@ -183,21 +221,28 @@ export const float64Array: Carrier<Float64Array, number, boolean> = {
     return result
   },
   choose: (verdict, then, otherwise) => (verdict ? then : otherwise),
-  errorNorm: (error, a, b, tolerance) =>
-    finish(
-      extentOf(
-        tolerance,
-        error.length,
-        (i) => error[i],
-        (i) => a[i],
-        (i) => b[i]
-      ),
-      tolerance
+  extent: (error, a, b, tolerance) =>
+    extentOf(
+      tolerance,
+      error.length,
+      (i) => error[i],
+      (i) => a[i],
+      (i) => b[i]
     ),
   allFinite: (vector) => vector.every(Number.isFinite)
 }
 
 type Scalar = Tensor.Any
+
+/** Trees of the same structure as one, with a new first axis. */
+const stack = (results: ReadonlyArray<unknown>): unknown => {
+  if (results.length === 0) return []
+  const columns = results.map((tree) => Tree.leaves<Tensor.Any>(tree))
+  return Tree.refill(
+    results[0],
+    columns[0].map((_, i) => Tensor.stack(columns.map((column) => column[i])))
+  )
+}
 
 /** Whether each sample of a batch is a system of its own. */
 interface TensorOptions {
@@ -285,7 +330,7 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
     },
     choose: (verdict, then, otherwise) =>
       map([then, otherwise], (a, b) => Tensor.select(bool(over(verdict, a)), a, b)),
-    errorNorm: (error, a, b, { absolute, relative, norm }) => {
+    extent: (error, a, b, { absolute, relative, norm }) => {
       const [errors, before, after] = [error, a, b].map((tree) => Tree.leaves<Tensor.Any>(tree))
       const ratios = errors.map((each, i) => {
         const scale = Tensor.maximum(Tensor.abs(float(before[i])), Tensor.abs(float(after[i])))
@@ -294,16 +339,16 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
           Tensor.add(Tensor.mul(scale, relative), absolute)
         )
       })
-      if (norm === "max") {
-        return ratios
-          .map((each) => gather(each, "max"))
-          .reduce((x, y) => Tensor.maximum(float(x), float(y)))
-      }
-      const total = ratios
-        .map((each) => gather(Tensor.square(each), "sum"))
-        .reduce((x, y) => Tensor.add(float(x), float(y)))
       const count = ratios.reduce((sum, each) => sum + sizeOf(each), 0)
-      return Tensor.sqrt(Tensor.mul(float(total), 1 / Math.max(count, 1)))
+      const total =
+        norm === "max"
+          ? ratios
+              .map((each) => gather(each, "max"))
+              .reduce((x, y) => Tensor.maximum(float(x), float(y)))
+          : ratios
+              .map((each) => gather(Tensor.square(each), "sum"))
+              .reduce((x, y) => Tensor.add(float(x), float(y)))
+      return { total, count }
     },
     loop: (state, condition, body) =>
       Tensor.whileLoop({
@@ -311,18 +356,37 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
         condition: (now) => Tensor.any(bool(condition(now as never))) as never,
         body: (now) => body(now as never) as never
       }) as never,
-    repeat: (state, steps, body) =>
-      Tensor.scan({
+    repeat: (state, rows, body, { unroll = false, checkpoint = "none" } = {}) => {
+      if (unroll || rows.length === 0) {
+        let now = state
+        const results = rows.map((row) => {
+          const [next, result] = body(now, row.map(number))
+          now = next
+          return result
+        })
+        return [now, stack(results)] as never
+      }
+      const spread = (value: Tensor.Any) =>
+        shape.length === 0 ? value : Tensor.broadcastTo(value, shape)
+      return Tensor.scan({
         init: state,
-        over: Tensor.arange(steps, dtype),
-        step: (now, i) => {
+        over: rows[0].map((_, i) =>
+          Tensor.constant(
+            rows.map((row) => row[i]),
+            { dtype }
+          )
+        ),
+        length: rows.length,
+        checkpoint,
+        step: (now, row) => {
           const [next, result] = body(
             now as never,
-            shape.length === 0 ? (i as Tensor.Any) : Tensor.broadcastTo(i as Tensor.Any, shape)
+            (row as ReadonlyArray<Tensor.Any>).map((value) => spread(value))
           )
           return [next as never, result]
         }
       }) as never
+    }
   }
 }
 
@@ -332,7 +396,13 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
  * @since 0.1.0
  * @category combinators
  */
-export const struct = <S, B, const C extends Readonly<Record<string, Carrier<never, S, B>>>>(
+export const struct = <
+  S,
+  B,
+  const C extends
+    | Readonly<Record<string, Carrier<never, S, B>>>
+    | ReadonlyArray<Carrier<never, S, B>>
+>(
   parts: C
 ): Carrier<{ readonly [K in keyof C]: C[K] extends Carrier<infer V, S, B> ? V : never }, S, B> => {
   type V = { readonly [K in keyof C]: C[K] extends Carrier<infer W, S, B> ? W : never }
@@ -340,8 +410,10 @@ export const struct = <S, B, const C extends Readonly<Record<string, Carrier<nev
     readonly [keyof C, Carrier<unknown, S, B>]
   >
   const [, first] = entries[0]
-  const each = (f: (key: keyof C, part: Carrier<unknown, S, B>) => unknown): V =>
-    Object.fromEntries(entries.map(([key, part]) => [key, f(key, part)])) as V
+  const each = (f: (key: keyof C, part: Carrier<unknown, S, B>) => unknown): V => {
+    const made = entries.map(([key, part]) => [key, f(key, part)] as const)
+    return (Array.isArray(parts) ? made.map(([, value]) => value) : Object.fromEntries(made)) as V
+  }
   return {
     ...(first as unknown as Carrier<V, S, B>),
     name: `{ ${entries.map(([key, { name }]) => `${String(key)}: ${name}`).join(", ")} }`,
@@ -351,10 +423,13 @@ export const struct = <S, B, const C extends Readonly<Record<string, Carrier<nev
       each((key, part) => part.combine(terms.map(([c, vector]) => [c, vector[key]]))),
     choose: (verdict, then, otherwise) =>
       each((key, part) => part.choose(verdict, then[key], otherwise[key])),
-    // the worst part decides: parts differ in units and size, so that one norm over all would hide the small ones
-    errorNorm: (error, a, b, tolerance) =>
+    extent: (error, a, b, tolerance) =>
       entries
-        .map(([key, part]) => part.errorNorm(error[key], a[key], b[key], tolerance))
-        .reduce((x, y) => first.max(x, y))
+        .map(([key, part]) => part.extent(error[key], a[key], b[key], tolerance))
+        .reduce((x, y) => ({
+          total:
+            tolerance.norm === "max" ? first.max(x.total, y.total) : first.add(x.total, y.total),
+          count: x.count + y.count
+        }))
   }
 }

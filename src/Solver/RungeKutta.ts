@@ -4,43 +4,22 @@
  * @since 0.1.0
  */
 import type { Carrier } from "./Carrier.ts"
-import type { Step, Stepper } from "./Stepper.ts"
+import {
+  cubic,
+  later,
+  product,
+  type RightHandSide,
+  type Step,
+  type Stepper,
+  times
+} from "./Stepper.ts"
 import type { Tableau } from "./Tableau.ts"
-
-/**
- * The right-hand side of y' = f(t, y).
- *
- * @since 0.1.0
- * @category models
- */
-export type RightHandSide<V, S> = (t: S, y: V) => V
-
-type Coefficient<S> = S | number
-
-/** h·a: a plain number as long as h is one. */
-export const times = <V, S, B>(
-  carrier: Carrier<V, S, B>,
-  h: Coefficient<S>,
-  a: number
-): Coefficient<S> => (typeof h === "number" ? h * a : carrier.mul(h, carrier.scalar(a)))
-
-/** t + c·h. */
-export const later = <V, S, B>(
-  carrier: Carrier<V, S, B>,
-  t: S,
-  h: Coefficient<S>,
-  c: number
-): S => {
-  if (c === 0) return t
-  const shift = times(carrier, h, c)
-  return carrier.add(t, typeof shift === "number" ? carrier.scalar(shift) : shift)
-}
 
 /** y + h Σ wᵢkᵢ, leaving out weights that are 0. */
 const advance = <V, S, B>(
   carrier: Carrier<V, S, B>,
   y: V,
-  h: Coefficient<S>,
+  h: S | number,
   weights: ReadonlyArray<number>,
   k: ReadonlyArray<V>
 ): V => {
@@ -120,12 +99,14 @@ export const stepper = <V, S, B>(
       start: carries ? 1 : 0,
       step: stages - (carries ? 1 : 0) + (hermite && !tableau.firstSameAsLast ? 1 : 0)
     },
+    derivative: f,
+    dense: () => stepper(tableau, carrier, f, { dense: true }),
     start: (t, y) => (carries ? { first: f(t, y) } : {}),
     choose: (accepted, next, before) =>
       next.first === undefined || before.first === undefined
         ? {}
         : { first: carrier.choose(accepted, next.first, before.first) },
-    step: (t, h, y, { first }): Step<V, B, Memory<V>, Dense<V>> => {
+    step: (t, h, y, { first }): Step<V, S, B, Memory<V>, Dense<V>> => {
       const { y: after, error, k } = step(tableau, carrier, f, t, h, y, first)
       const last = tableau.firstSameAsLast
         ? k[stages - 1]
@@ -142,13 +123,10 @@ export const stepper = <V, S, B>(
     interpolate: ({ theta, h, before, after, dense }) =>
       dense.last === undefined
         ? polynomial(carrier, tableau, theta, h, before, dense.k)
-        : cubic(carrier, theta, h, before, after, dense.k[0], dense.last)
+        : cubic(carrier, { theta, h, before, after, first: dense.k[0], last: dense.last }),
+    stages: (t, h, y, { first }) => step(tableau, carrier, f, t, h, y, first).k
   }
 }
-
-/** Scalars that may be plain numbers, multiplied. */
-const product = <V, S, B>(carrier: Carrier<V, S, B>, a: S, h: S | number): S =>
-  carrier.mul(a, typeof h === "number" ? carrier.scalar(h) : h)
 
 const polynomial = <V, S, B>(
   carrier: Carrier<V, S, B>,
@@ -168,27 +146,4 @@ const polynomial = <V, S, B>(
     return [[product(carrier, weight, h), k[i]] as const]
   })
   return carrier.combine([[1, before], ...terms])
-}
-
-/** Hermite's cubic through both ends and their derivatives (Hairer, Nørsett and Wanner, II.6). */
-export const cubic = <V, S, B>(
-  carrier: Carrier<V, S, B>,
-  theta: S,
-  h: S | number,
-  before: V,
-  after: V,
-  first: V,
-  last: V
-): V => {
-  const { scalar, sub, mul } = carrier
-  const rest = sub(scalar(1), theta)
-  const bow = mul(theta, rest)
-  const tilt = mul(bow, sub(scalar(1), mul(scalar(2), theta)))
-  // (1 − θ)y₀ + θy₁ + θ(θ − 1)((1 − 2θ)(y₁ − y₀) + (θ − 1)hf₀ + θhf₁)
-  return carrier.combine([
-    [carrier.add(rest, tilt), before],
-    [sub(theta, tilt), after],
-    [product(carrier, mul(bow, rest), h), first],
-    [product(carrier, sub(scalar(0), mul(bow, theta)), h), last]
-  ])
 }
