@@ -6,7 +6,7 @@
 import { type Carrier, errorNorm } from "./Carrier.ts"
 import { type Controller, factor, type History } from "./Controller.ts"
 import { ProblemError } from "./SolverError.ts"
-import type { Stepper } from "./Stepper.ts"
+import type { Step, Stepper } from "./Stepper.ts"
 
 /**
  * How an integration ended: a scalar of the carrier, so that it can be told on a device.
@@ -53,6 +53,8 @@ export interface State<V, S, M> {
   readonly history: History<S>
   readonly accepted: S
   readonly rejected: S
+  /** Evaluations of the right-hand side. */
+  readonly evaluations: S
   readonly status: S
 }
 
@@ -67,7 +69,7 @@ export const begin = <V, S, B, M, D>(
   y: V,
   options: Options<S> & { readonly initialStep: S }
 ): State<V, S, M> => {
-  const { scalar, abs, sub } = stepper.carrier
+  const { scalar, abs, sub, select } = stepper.carrier
   if (stepper.errorOrder === undefined) {
     throw new ProblemError({
       what: stepper.name,
@@ -75,7 +77,9 @@ export const begin = <V, S, B, M, D>(
     })
   }
   const t = options.from
-  const still = stepper.carrier.less(scalar(0), abs(sub(options.to, t)))
+  const moves = stepper.carrier.less(scalar(0), abs(sub(options.to, t)))
+  // a first step that is not finite comes from a derivative that is not
+  const sound = stepper.carrier.isFinite(options.initialStep)
   return {
     t,
     y,
@@ -84,12 +88,36 @@ export const begin = <V, S, B, M, D>(
     history: { last: scalar(1), before: scalar(1) },
     accepted: scalar(0),
     rejected: scalar(0),
-    status: stepper.carrier.select(still, scalar(status.running), scalar(status.done))
+    evaluations: scalar(stepper.evaluations.start),
+    status: select(
+      moves,
+      select(sound, scalar(status.running), scalar(status.nonFinite)),
+      scalar(status.done)
+    )
   }
 }
 
 /**
- * One step tried. Systems that have ended stay as they are.
+ * The error of a step in units of the tolerance. With a coarse estimate beside the fine one it is
+ * fine²/√(fine² + coarse²/100) (Hairer, Nørsett and Wanner, II.10, for their code of order 8).
+ */
+const errorOf = <V, S, B, M, D>(
+  { carrier }: Stepper<V, S, B, M, D>,
+  tried: Step<V, S, B, M, D>,
+  before: V,
+  controller: Controller
+): S => {
+  const { scalar, add, mul, div, max, pow } = carrier
+  const norm = (error: V) => errorNorm(carrier, error, before, tried.y, controller)
+  const fine = norm(tried.error as V)
+  if (tried.coarse === undefined) return fine
+  const coarse = mul(norm(tried.coarse), scalar(0.1))
+  const both = pow(add(mul(fine, fine), mul(coarse, coarse)), 0.5)
+  return mul(fine, div(fine, max(both, scalar(1e-30))))
+}
+
+/**
+ * One step tried. Systems that have ended stay as they are, and those that are not `active`.
  *
  * @since 0.1.0
  * @category steps
@@ -97,12 +125,14 @@ export const begin = <V, S, B, M, D>(
 export const advance = <V, S, B, M, D>(
   stepper: Stepper<V, S, B, M, D>,
   { to, controller, maximumSteps = 10_000 }: Options<S>,
-  now: State<V, S, M>
+  now: State<V, S, M>,
+  active?: B
 ): { readonly next: State<V, S, M>; readonly accepted: B; readonly h: S; readonly dense: D } => {
   const { carrier } = stepper
   const { scalar, add, sub, mul, min, max, abs, less, and, not, select } = carrier
   const errorOrder = stepper.errorOrder ?? 1
-  const running = isRunning(carrier, now)
+  const alive = isRunning(carrier, now)
+  const running = active === undefined ? alive : and(alive, active)
   const forward = less(now.t, to)
   const rest = abs(sub(to, now.t))
   // a step that nearly arrives does arrive, so that no crumb is left over
@@ -110,7 +140,7 @@ export const advance = <V, S, B, M, D>(
   const size = select(arrives, rest, now.h)
   const h = select(forward, size, sub(scalar(0), size))
   const tried = stepper.step(now.t, h, now.y, now.memory)
-  const norm = errorNorm(carrier, tried.error as V, now.y, tried.y, controller)
+  const norm = errorOf(stepper, tried, now.y, controller)
   const finite = and(carrier.isFinite(norm), carrier.allFinite(tried.y))
   const converged = tried.converged === undefined ? finite : and(finite, tried.converged)
   const error = select(converged, norm, scalar(1e10))
@@ -152,6 +182,11 @@ export const advance = <V, S, B, M, D>(
       },
       accepted: select(accepted, add(now.accepted, one), now.accepted),
       rejected: select(and(running, not(good)), add(now.rejected, one), now.rejected),
+      evaluations: select(
+        running,
+        add(now.evaluations, tried.evaluations ?? scalar(stepper.evaluations.step)),
+        now.evaluations
+      ),
       status: select(running, ending, now.status)
     }
   }

@@ -61,6 +61,14 @@ export interface Carrier<V, S, B> {
     body: (state: T, row: ReadonlyArray<S>) => readonly [state: T, result: Y],
     options?: RepeatOptions
   ) => readonly [state: T, results: Stacked<Y>]
+  /** What two runs of `repeat` gave, one after the other. */
+  readonly append: <Y>(first: Stacked<Y>, second: Stacked<Y>) => Stacked<Y>
+  /** A list of results, as `repeat` would give them. */
+  readonly stack: <Y>(list: ReadonlyArray<Y>) => Stacked<Y>
+  /** One of the results of `repeat`. */
+  readonly pick: <Y>(results: Stacked<Y>, index: number) => Y
+  /** A tree of the same structure, whose values do not matter: what a loop carries before there is a real one. */
+  readonly blank: <T>(like: T) => T
 }
 
 /**
@@ -160,7 +168,11 @@ const host: Omit<
       return result
     })
     return [now, results]
-  }
+  },
+  append: (first, second) => [first, second].flat() as never,
+  stack: (list) => list,
+  pick: (results, index) => (results as ReadonlyArray<never>)[index],
+  blank: (like) => like
 }
 
 const extentOf = (
@@ -234,13 +246,16 @@ export const float64Array: Carrier<Float64Array, number, boolean> = {
 
 type Scalar = Tensor.Any
 
-/** Trees of the same structure as one, with a new first axis. */
-const stack = (results: ReadonlyArray<unknown>): unknown => {
-  if (results.length === 0) return []
-  const columns = results.map((tree) => Tree.leaves<Tensor.Any>(tree))
+/** Trees of one structure as one of them, leaf by leaf. */
+const merge = (
+  trees: ReadonlyArray<unknown>,
+  f: (leaves: ReadonlyArray<Tensor.Any>) => Tensor.Any
+): unknown => {
+  if (trees.length === 0) return []
+  const columns = trees.map((tree) => Tree.leaves<Tensor.Any>(tree))
   return Tree.refill(
-    results[0],
-    columns[0].map((_, i) => Tensor.stack(columns.map((column) => column[i])))
+    trees[0],
+    columns[0].map((_, i) => f(columns.map((column) => column[i])))
   )
 }
 
@@ -276,13 +291,9 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
   const map = (
     trees: ReadonlyArray<V>,
     f: (...leaves: ReadonlyArray<Tensor.Any>) => Tensor.Any
-  ): V => {
-    const columns = trees.map((tree) => Tree.leaves<Tensor.Any>(tree))
-    return Tree.refill<V>(
-      trees[0],
-      columns[0].map((_, i) => f(...columns.map((column) => column[i])))
-    )
-  }
+  ): V => merge(trees, (leaves) => f(...leaves)) as V
+  const stack = (list: ReadonlyArray<unknown>) =>
+    merge(list, (leaves) => Tensor.stack(leaves)) as never
   /** Sums or maxima over everything that belongs to one system. */
   const gather = (leaf: Tensor.Any, how: "sum" | "max" | "all"): Tensor.Any => {
     const axis = leaf.shape.map((_, i) => i).slice(shape.length)
@@ -364,7 +375,7 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
           now = next
           return result
         })
-        return [now, stack(results)] as never
+        return [now, stack(results)]
       }
       const spread = (value: Tensor.Any) =>
         shape.length === 0 ? value : Tensor.broadcastTo(value, shape)
@@ -386,7 +397,18 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
           return [next as never, result]
         }
       }) as never
-    }
+    },
+    append: (first, second) =>
+      merge(
+        // no steps at all leave an empty list
+        [first, second].filter((part) => !(Array.isArray(part) && part.length === 0)),
+        (leaves) => (leaves.length === 1 ? leaves[0] : Tensor.concat(leaves))
+      ) as never,
+    stack,
+    pick: (results, index) =>
+      Tree.remap(results, (leaf: Tensor.Any) => Tensor.at(leaf, index)) as never,
+    blank: (like) =>
+      Tree.remap(like, (leaf: Tensor.Any) => Tensor.zeros(leaf.shape, leaf.dtype)) as never
   }
 }
 

@@ -4,6 +4,7 @@
 export * as Adaptive from "./Adaptive.ts"
 export * as Carrier from "./Carrier.ts"
 export * as Controller from "./Controller.ts"
+export * as Fixed from "./Fixed.ts"
 export * as Method from "./Method.ts"
 export * as RungeKutta from "./RungeKutta.ts"
 export * as SolverError from "./SolverError.ts"
