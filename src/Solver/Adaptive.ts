@@ -20,7 +20,8 @@ export const status = {
   maximumSteps: 2,
   minimumStep: 3,
   nonFinite: 4,
-  diverged: 5
+  diverged: 5,
+  event: 6
 } as const
 
 /**

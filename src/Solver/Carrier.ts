@@ -10,6 +10,7 @@
  */
 import type { Float } from "../Tensor/DType.ts"
 import { Shape, Tensor, Tree } from "../Tensor/index.ts"
+import * as Linear from "./Linear.ts"
 
 /**
  * A vector space over a scalar field: `V` vectors, `S` scalars (time, step sizes, norms), `B` verdicts.
@@ -32,6 +33,7 @@ export interface Carrier<V, S, B> {
   readonly abs: (a: S) => S
   /** a^exponent, for a ≥ 0. */
   readonly pow: (a: S, exponent: number) => S
+  readonly exp: (a: S) => S
   readonly select: (verdict: B, then: S, otherwise: S) => S
 
   readonly less: (a: S, b: S) => B
@@ -45,7 +47,15 @@ export interface Carrier<V, S, B> {
 
   /** Σ cᵢ·vᵢ in one go; coefficients that are plain numbers cost less. There is at least one term. */
   readonly combine: (terms: ReadonlyArray<readonly [coefficient: S | number, vector: V]>) => V
-  readonly choose: (verdict: B, then: V, otherwise: V) => V
+  /** The product of each element of one vector with that of the other. */
+  readonly hadamard: (a: V, b: V) => V
+  /** A function with several values, of each element of a vector; it is written in scalars that are the elements. */
+  readonly elementwise: (
+    vector: V,
+    f: <E, C>(elements: Carrier<E, E, C>, element: E) => ReadonlyArray<E>
+  ) => ReadonlyArray<V>
+  /** One of two trees of vectors, scalars and verdicts. */
+  readonly choose: <T>(verdict: B, then: T, otherwise: T) => T
   /** What {@link errorNorm} is made of: over the elements, the sum of squares, or the maximum, and how many there are. */
   readonly extent: (error: V, a: V, b: V, tolerance: Tolerance) => Extent<S>
 
@@ -69,6 +79,9 @@ export interface Carrier<V, S, B> {
   readonly pick: <Y>(results: Stacked<Y>, index: number) => Y
   /** A tree of the same structure, whose values do not matter: what a loop carries before there is a real one. */
   readonly blank: <T>(like: T) => T
+
+  /** Jacobians, and systems of linear equations: only implicit methods need them (see `Linear.of`). */
+  readonly linear?: () => Linear.Linear<V, S>
 }
 
 /**
@@ -137,7 +150,7 @@ export const errorNorm = <V, S, B>(
 /** Scalars that are numbers, loops that are loops: what all host carriers share. */
 const host: Omit<
   Carrier<never, number, boolean>,
-  "name" | "combine" | "choose" | "extent" | "allFinite"
+  "name" | "combine" | "hadamard" | "elementwise" | "extent" | "allFinite"
 > = {
   scalar: (value) => value,
   add: (a, b) => a + b,
@@ -148,7 +161,9 @@ const host: Omit<
   max: Math.max,
   abs: Math.abs,
   pow: (a, exponent) => a ** exponent,
+  exp: Math.exp,
   select: (verdict, then, otherwise) => (verdict ? then : otherwise),
+  choose: (verdict, then, otherwise) => (verdict ? then : otherwise),
   less: (a, b) => a < b,
   and: (a, b) => a && b,
   or: (a, b) => a || b,
@@ -206,7 +221,8 @@ export const number: Carrier<number, number, boolean> = {
     for (const [c, v] of terms) sum += c * v
     return sum
   },
-  choose: (verdict, then, otherwise) => (verdict ? then : otherwise),
+  hadamard: (a, b) => a * b,
+  elementwise: (element, f) => f(number, element),
   extent: (error, a, b, tolerance) =>
     extentOf(
       tolerance,
@@ -215,7 +231,13 @@ export const number: Carrier<number, number, boolean> = {
       () => a,
       () => b
     ),
-  allFinite: Number.isFinite
+  allFinite: Number.isFinite,
+  linear: () => ({
+    matrices: Linear.host,
+    size: () => 1,
+    flatten: (value) => Float64Array.of(value),
+    refill: (_, [value]) => value
+  })
 }
 
 /**
@@ -232,7 +254,11 @@ export const float64Array: Carrier<Float64Array, number, boolean> = {
     for (const [c, v] of terms) for (let i = 0; i < result.length; i++) result[i] += c * v[i]
     return result
   },
-  choose: (verdict, then, otherwise) => (verdict ? then : otherwise),
+  hadamard: (a, b) => a.map((each, i) => each * b[i]),
+  elementwise: (vector, f) => {
+    const values = Array.from(vector, (element) => f(number, element))
+    return values[0].map((_, k) => Float64Array.from(values, (each) => each[k]))
+  },
   extent: (error, a, b, tolerance) =>
     extentOf(
       tolerance,
@@ -241,7 +267,13 @@ export const float64Array: Carrier<Float64Array, number, boolean> = {
       (i) => a[i],
       (i) => b[i]
     ),
-  allFinite: (vector) => vector.every(Number.isFinite)
+  allFinite: (vector) => vector.every(Number.isFinite),
+  linear: () => ({
+    matrices: Linear.host,
+    size: (vector) => vector.length,
+    flatten: (vector) => vector,
+    refill: (_, coordinates) => coordinates
+  })
 }
 
 type Scalar = Tensor.Any
@@ -317,6 +349,7 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
     max: (a, b) => Tensor.maximum(float(a), float(b)),
     abs: (a) => Tensor.abs(float(a)),
     pow: (a, exponent) => Tensor.pow(float(a), exponent),
+    exp: (a) => Tensor.exp(float(a)),
     select: (verdict, then, otherwise) => Tensor.select(bool(verdict), then, otherwise),
     less: (a, b) => Tensor.less(float(a), float(b)),
     and: (a, b) => Tensor.and(bool(a), bool(b)),
@@ -339,8 +372,20 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
             .reduce((a, b) => Tensor.add(float(a), float(b)))
       )
     },
+    hadamard: (a, b) => map([a, b], (x, y) => Tensor.mul(float(x), float(y))),
+    elementwise: (vector, f) => {
+      // without systems side by side scalars are tensors of any shape
+      const elements = tensor<Tensor.Any>({ dtype })
+      const values = Tree.leaves<Tensor.Any>(vector).map((leaf) => f(elements, leaf))
+      return values[0].map((_, k) =>
+        Tree.refill(
+          vector,
+          values.map((each) => each[k])
+        )
+      )
+    },
     choose: (verdict, then, otherwise) =>
-      map([then, otherwise], (a, b) => Tensor.select(bool(over(verdict, a)), a, b)),
+      merge([then, otherwise], ([a, b]) => Tensor.select(bool(over(verdict, a)), a, b)) as never,
     extent: (error, a, b, { absolute, relative, norm }) => {
       const [errors, before, after] = [error, a, b].map((tree) => Tree.leaves<Tensor.Any>(tree))
       const ratios = errors.map((each, i) => {
@@ -360,6 +405,28 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
               .map((each) => gather(Tensor.square(each), "sum"))
               .reduce((x, y) => Tensor.add(float(x), float(y)))
       return { total, count }
+    },
+    linear: () => {
+      const matrices = Linear.tensor(dtype, shape)
+      return {
+        matrices,
+        size: (vector) =>
+          Tree.leaves<Tensor.Any>(vector).reduce((sum, leaf) => sum + sizeOf(leaf), 0),
+        flatten: (vector) =>
+          matrices.join(
+            Tree.leaves<Tensor.Any>(vector).map((leaf) =>
+              Tensor.reshape(leaf, [...shape, sizeOf(leaf)])
+            )
+          ),
+        refill: (like, coordinates) => {
+          const leaves = Tree.leaves<Tensor.Any>(like)
+          const parts = matrices.split(coordinates, leaves.map(sizeOf))
+          return Tree.refill(
+            like,
+            leaves.map((leaf, i) => Tensor.reshape(parts[i], leaf.shape))
+          )
+        }
+      }
     },
     loop: (state, condition, body) =>
       Tensor.whileLoop({
@@ -412,6 +479,9 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
   }
 }
 
+// biome-ignore lint/suspicious/noExplicitAny: vectors of any kind, which stand on both sides of functions
+type Part<S, B> = Carrier<any, S, B>
+
 /**
  * Records and tuples of carriers' vectors as one vector, all over the same scalars.
  *
@@ -421,9 +491,7 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
 export const struct = <
   S,
   B,
-  const C extends
-    | Readonly<Record<string, Carrier<never, S, B>>>
-    | ReadonlyArray<Carrier<never, S, B>>
+  const C extends Readonly<Record<string, Part<S, B>>> | ReadonlyArray<Part<S, B>>
 >(
   parts: C
 ): Carrier<{ readonly [K in keyof C]: C[K] extends Carrier<infer V, S, B> ? V : never }, S, B> => {
@@ -443,8 +511,14 @@ export const struct = <
       entries.map(([key, part]) => part.allFinite(vector[key])).reduce((a, b) => first.and(a, b)),
     combine: (terms) =>
       each((key, part) => part.combine(terms.map(([c, vector]) => [c, vector[key]]))),
-    choose: (verdict, then, otherwise) =>
-      each((key, part) => part.choose(verdict, then[key], otherwise[key])),
+    hadamard: (a, b) => each((key, part) => part.hadamard(a[key], b[key])),
+    elementwise: (vector, f) => {
+      const values = entries.map(([key, part]) => [key, part.elementwise(vector[key], f)] as const)
+      return values[0][1].map((_, k) => {
+        const parts = new Map(values.map(([key, list]) => [key, list[k]]))
+        return each((key) => parts.get(key))
+      })
+    },
     extent: (error, a, b, tolerance) =>
       entries
         .map(([key, part]) => part.extent(error[key], a[key], b[key], tolerance))
@@ -452,6 +526,23 @@ export const struct = <
           total:
             tolerance.norm === "max" ? first.max(x.total, y.total) : first.add(x.total, y.total),
           count: x.count + y.count
-        }))
+        })),
+    linear: () => {
+      const all = entries.map(([key, part]) => [key, Linear.of(part)] as const)
+      const [[, { matrices }]] = all
+      return {
+        matrices,
+        size: (vector) => all.reduce((sum, [key, part]) => sum + part.size(vector[key]), 0),
+        flatten: (vector) => matrices.join(all.map(([key, part]) => part.flatten(vector[key]))),
+        refill: (like, coordinates) => {
+          const sizes = all.map(([key, part]) => part.size(like[key]))
+          const parts = matrices.split(coordinates, sizes)
+          const refilled = new Map(
+            all.map(([key, part], i) => [key, part.refill(like[key], parts[i])])
+          )
+          return each((key) => refilled.get(key))
+        }
+      }
+    }
   }
 }

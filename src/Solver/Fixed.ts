@@ -87,7 +87,7 @@ export interface Options<V, S, B, M, D, Y> extends RepeatOptions {
   /** What to keep of each step; nothing unless told. */
   readonly each?: (taken: {
     readonly t: S
-    readonly h: S | number
+    readonly h: S
     readonly before: V
     readonly step: Step<V, S, B, M, D>
   }) => Y
@@ -99,11 +99,13 @@ export interface Options<V, S, B, M, D, Y> extends RepeatOptions {
  * @since 0.1.0
  * @category models
  */
-export interface End<V, B, M, Y> {
+export interface End<V, S, B, M, Y> {
   readonly y: V
   readonly memory: M
   /** Whether every step's inner iteration converged; a plain yes for methods without one. */
   readonly converged: B
+  /** Evaluations of the right-hand side. */
+  readonly evaluations: S
   readonly steps: Stacked<Y>
 }
 
@@ -120,18 +122,14 @@ export const run = <V, S, B, M, D, Y = Nothing>(
   y: V,
   grid: Grid,
   options: Options<V, S, B, M, D, Y> = {}
-): End<V, B, M, Y> => {
-  const { carrier, lead } = stepper
+): End<V, S, B, M, Y> => {
+  const { carrier, lead, evaluations: cost } = stepper
   const { times, size } = plan(grid)
   const t = carrier.scalar(times[0])
   const rows = times
     .slice(1)
     .map((time, i) => (size === undefined ? [times[i], time - times[i]] : [times[i]]))
-  interface Now {
-    readonly y: V
-    readonly memory: M
-    readonly converged: B
-  }
+  type Now = Omit<End<V, S, B, M, Y>, "steps">
   const by =
     (step: Stepper<V, S, B, M, D>["step"]) =>
     (now: Now, [t, h = size as never]: ReadonlyArray<S>): readonly [Now, Y] => {
@@ -143,12 +141,23 @@ export const run = <V, S, B, M, D, Y = Nothing>(
           converged:
             taken.converged === undefined
               ? now.converged
-              : carrier.and(now.converged, taken.converged)
+              : carrier.and(now.converged, taken.converged),
+          evaluations: carrier.add(now.evaluations, taken.evaluations ?? carrier.scalar(cost.step))
         },
-        (options.each?.({ t, h, before: now.y, step: taken }) ?? {}) as Y
+        (options.each?.({
+          t,
+          h: size === undefined ? h : carrier.scalar(size),
+          before: now.y,
+          step: taken
+        }) ?? {}) as Y
       ]
     }
-  const begin: Now = { y, memory: stepper.start(t, y), converged: carrier.verdict(true) }
+  const begin: Now = {
+    y,
+    memory: stepper.start(t, y),
+    converged: carrier.verdict(true),
+    evaluations: carrier.scalar(cost.start)
+  }
   const first = rows.slice(0, lead?.steps ?? 0)
   const [led, leading] = carrier.repeat(begin, first, by(lead?.step ?? stepper.step), {
     ...options,

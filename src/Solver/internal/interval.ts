@@ -1,0 +1,66 @@
+/**
+ * What integration on the host and in programs share: the interval, how it is divided, the first step.
+ */
+import * as Adaptive from "../Adaptive.ts"
+import type { Controller } from "../Controller.ts"
+import type * as Fixed from "../Fixed.ts"
+import type { Steps } from "../Integration.ts"
+import { ProblemError } from "../SolverError.ts"
+import type { Stepper } from "../Stepper.ts"
+
+export const isController = (steps: Steps): steps is Controller => "safety" in steps
+
+export const problem = (message: string): ProblemError =>
+  new ProblemError({ what: "Integration", message: `Integration: ${message}` })
+
+/** The grid of fixed steps. */
+export const gridOf = (steps: Exclude<Steps, Controller>, from: number, to: number): Fixed.Grid =>
+  "at" in steps && from !== to
+    ? { times: [from, ...steps.at, to] }
+    : { from, to, ...("at" in steps ? { count: 1 } : steps) }
+
+export const requireTimes = (from: number, to: number): void => {
+  if (!Number.isFinite(from) || !Number.isFinite(to)) {
+    throw problem(`cannot go from ${from} to ${to}: both times must be finite`)
+  }
+}
+
+export const requireSaves = (times: ReadonlyArray<number>, from: number, to: number): void => {
+  times.forEach((time, i) => {
+    if (!between(from, time, to)) {
+      throw problem(`cannot save at ${time}, which is not between ${from} and ${to}`)
+    }
+    if (i > 0 && !between(times[i - 1], time, to)) {
+      throw problem(
+        `times to save at must be in the order of time, but ${time} follows ${times[i - 1]}`
+      )
+    }
+  })
+}
+
+/** The first step's size, and the evaluations that finding it took. */
+export const firstStep = <V, S, B>(
+  stepper: Stepper<V, S, B>,
+  y: V,
+  options: {
+    readonly from: S
+    readonly to: S
+    readonly controller: Controller
+    readonly initialStep?: S
+  }
+): { readonly h: S; readonly extra: number } => {
+  if (options.initialStep !== undefined) return { h: options.initialStep, extra: 0 }
+  const { derivative, carrier, name, errorOrder = 1 } = stepper
+  if (derivative === undefined) {
+    throw problem(`${name} does not know the derivative, so say the first step's size: initialStep`)
+  }
+  return { h: Adaptive.initialStep(carrier, derivative, y, options, errorOrder), extra: 2 }
+}
+
+/** A scalar that may be a plain number. */
+export const scalarOf = <V, S, B>({ carrier }: Stepper<V, S, B>, value: number | S): S =>
+  typeof value === "number" ? carrier.scalar(value) : value
+
+/** Whether a time lies on the way from one to another, ends included. */
+export const between = (from: number, t: number, to: number): boolean =>
+  (from <= t && t <= to) || (from >= t && t >= to)

@@ -1,0 +1,307 @@
+import * as Effect from "effect/Effect"
+import * as fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import { Device } from "../../src/Device/index.ts"
+import { Carrier, Controller, Integration, Method, Tableau } from "../../src/Solver/index.ts"
+import { Tensor } from "../../src/Tensor/index.ts"
+
+const tight = Controller.pi({ absolute: 1e-10, relative: 1e-10 })
+const swing = Method.bind(Tableau.dopri5, Carrier.number, (t, y) => y * Math.cos(t))
+const exact = (t: number) => Math.exp(Math.sin(t))
+
+const solved = <A>(effect: Effect.Effect<A, unknown>): A => Effect.runSync(effect)
+const failure = <E>(effect: Effect.Effect<unknown, E>): E => Effect.runSync(Effect.flip(effect))
+
+/** A ball thrown upwards: height and speed. */
+const ball = Method.bind(Tableau.tsit5, Carrier.float64Array, (_, y) => Float64Array.of(y[1], -10))
+
+describe("solve", () => {
+  it("gives the end", () => {
+    const { t, y, times, states, endedBy, statistics } = solved(
+      Integration.solve(swing, 1, { from: 0, to: 3, steps: tight })
+    )
+    expect([t, times, endedBy]).toEqual([3, [3], undefined])
+    expect(states).toEqual([y])
+    expect(y).toBeCloseTo(exact(3), 8)
+    expect(statistics.steps).toBe(statistics.accepted + statistics.rejected)
+  })
+
+  it.each([
+    [0, 4],
+    [4, 0],
+    [-2, 1.5]
+  ])("gives states at given times between %d and %d", (from, to) => {
+    const save = Array.from({ length: 21 }, (_, i) => from + ((to - from) * i) / 20)
+    for (const steps of [
+      tight,
+      { count: 200 },
+      { size: 0.03 },
+      { at: [0.3, 0.7, 1, 1.4].sort((a, b) => (to - from) * (a - b)) }
+    ]) {
+      const { times, states } = solved(
+        Integration.solve(swing, exact(from), { from, to, steps, save })
+      )
+      expect(times).toEqual(save)
+      if ("at" in steps) continue
+      states.forEach((y, i) => {
+        expect(y).toBeCloseTo(exact(save[i]), 7)
+      })
+    }
+  })
+
+  it("gives every step, and counts what they cost", () => {
+    let calls = 0
+    const counted = Method.bind(Tableau.bosh3, Carrier.number, (t, y) => {
+      calls += 1
+      return y * Math.cos(t)
+    })
+    fc.assert(
+      fc.property(fc.double({ min: 1e-8, max: 1e-2, noNaN: true }), (tolerance) => {
+        calls = 0
+        const { times, states, statistics } = solved(
+          Integration.solve(counted, 1, {
+            from: 0,
+            to: 3,
+            steps: Controller.make({ absolute: tolerance, relative: tolerance }),
+            save: "steps"
+          })
+        )
+        expect(times).toHaveLength(statistics.accepted + 1)
+        expect([times[0], states[0], times[times.length - 1]]).toEqual([0, 1, 3])
+        expect(statistics.evaluations).toBe(calls)
+      })
+    )
+    calls = 0
+    const { statistics } = solved(
+      Integration.solve(counted, 1, { from: 0, to: 3, steps: { size: 0.7 } })
+    )
+    expect(statistics).toEqual({ steps: 5, accepted: 5, rejected: 0, evaluations: calls })
+  })
+
+  it("can be asked for any time", () => {
+    const { at } = solved(Integration.solveDense(swing, 1, { from: 0, to: 5, steps: tight }))
+    fc.assert(
+      fc.property(fc.double({ min: 0, max: 5, noNaN: true }), (t) => {
+        expect(at(t)).toBeCloseTo(exact(t), 7)
+      })
+    )
+    expect(() => at(5.1)).toThrow("lies between 0 and 5")
+    const back = solved(Integration.solveDense(swing, exact(5), { from: 5, to: -1, steps: tight }))
+    expect(back.at(2.345)).toBeCloseTo(exact(2.345), 7)
+  })
+
+  it("takes an interval of no length", () => {
+    for (const steps of [tight, { count: 3 }, { at: [] }]) {
+      const { t, y, states, statistics } = solved(
+        Integration.solve(swing, 2, { from: 1, to: 1, steps, save: [1, 1] })
+      )
+      expect([t, y, states, statistics.steps]).toEqual([1, 2, [2, 2], 0])
+    }
+  })
+})
+
+describe("events", () => {
+  const height = { name: "ground", condition: (_: number, y: Float64Array) => y[0] }
+
+  it("end the integration where they happen", () => {
+    const { t, y, endedBy, events } = solved(
+      Integration.solve(ball, Float64Array.of(0, 10), {
+        from: 0,
+        to: 100,
+        steps: tight,
+        events: [height]
+      })
+    )
+    // a condition that begins at 0 does not happen there
+    expect(t).toBeCloseTo(2, 12)
+    expect(y[1]).toBeCloseTo(-10, 11)
+    expect(endedBy).toBe("ground")
+    expect(events.map(({ name }) => name)).toEqual(["ground"])
+  })
+
+  it("know their direction, and need not end it", () => {
+    const up = { name: "up", condition: (t: number) => Math.sin(t), direction: "rising" as const }
+    const down = { ...up, name: "down", direction: "falling" as const }
+    const found = (events: ReadonlyArray<typeof up | typeof down>, from = 1, to = 20) =>
+      solved(
+        Integration.solve(swing, exact(from), {
+          from,
+          to,
+          steps: Controller.pi({ absolute: 1e-8, relative: 1e-8, maximumStep: 0.5 }),
+          events: events.map((each) => ({ ...each, terminal: false }))
+        })
+      ).events
+    expect(found([up]).map(({ t }) => t / Math.PI)).toEqual(
+      [2, 4, 6].map((each) => expect.closeTo(each, 12))
+    )
+    expect(found([down]).map(({ t }) => t / Math.PI)).toEqual(
+      [1, 3, 5].map((each) => expect.closeTo(each, 12))
+    )
+    const both = found([up, down])
+    expect(both.map(({ name }) => name)).toEqual(["down", "up", "down", "up", "down", "up"])
+    for (const { t, y } of both) expect(y).toBeCloseTo(exact(t), 5)
+    // against time what rose falls
+    expect(found([up], 20, 1).map(({ t }) => t / Math.PI)).toEqual(
+      [5, 3, 1].map((each) => expect.closeTo(each, 12))
+    )
+  })
+
+  it("cut what is saved", () => {
+    const { times, t } = solved(
+      Integration.solve(ball, Float64Array.of(0, 10), {
+        from: 0,
+        to: 4,
+        steps: { count: 9 },
+        save: [0, 1, 1.9, 2.1, 3],
+        events: [height]
+      })
+    )
+    expect(times).toEqual([0, 1, 1.9])
+    expect(t).toBeCloseTo(2, 12)
+  })
+})
+
+describe("failures", () => {
+  const explosion = Method.bind(Tableau.dopri5, Carrier.number, (_, y) => y * y)
+  const steps = Controller.make({ absolute: 1e-6, relative: 1e-6 })
+
+  it("say how far it came, and what to do", () => {
+    const short = failure(
+      Integration.solve(explosion, 1, { from: 0, to: 2, steps, maximumSteps: 5 })
+    )
+    expect(short).toMatchObject({
+      _tag: "SolverError",
+      reason: "MaximumSteps",
+      method: "Dormand–Prince 5(4)",
+      statistics: { steps: 5 }
+    })
+    expect(short.message).toMatch(/raise maximumSteps/)
+    const stuck = failure(
+      Integration.solve(explosion, 1, {
+        from: 0,
+        to: 2,
+        steps: Controller.make({ ...steps, minimumStep: 1e-4 })
+      })
+    )
+    expect(stuck).toMatchObject({ reason: "MinimumStep" })
+    if (stuck._tag === "SolverError") {
+      expect(stuck.time).toBeCloseTo(1, 2)
+      expect(stuck.state).toBeGreaterThan(100)
+    }
+  })
+
+  it("name the stage that was not finite", () => {
+    const broken = Method.bind(Tableau.rk4, Carrier.number, (t, y) => (t > 0.5 ? Number.NaN : y))
+    expect(
+      failure(Integration.solve(broken, 1, { from: 0, to: 1, steps: { count: 10 } }))
+    ).toMatchObject({ reason: "NonFinite", time: 0.5, stage: 1, statistics: { accepted: 5 } })
+    const root = Method.bind(Tableau.dopri5, Carrier.number, (_, y) => -Math.sqrt(y) - 0.1)
+    const lost = failure(Integration.solve(root, 1, { from: 0, to: 5, steps }))
+    expect(lost).toMatchObject({ reason: "NonFinite" })
+    if (lost._tag === "SolverError") expect(lost.state).toBeLessThan(1e-3)
+    const never = Method.bind(Tableau.dopri5, Carrier.number, () => Number.POSITIVE_INFINITY)
+    expect(failure(Integration.solve(never, 1, { from: 0, to: 5, steps }))).toMatchObject({
+      reason: "NonFinite",
+      time: 0,
+      stage: 0
+    })
+  })
+
+  it("are typed for problems that make no sense", () => {
+    const message = (options: object) =>
+      failure(Integration.solve(swing, 1, { from: 0, to: 1, steps, ...options })).message
+    expect(message({ to: Number.NaN })).toMatch("must be finite")
+    expect(message({ save: [0.5, 2] })).toMatch("not between 0 and 1")
+    expect(message({ save: [0.5, 0.4] })).toMatch("in the order of time")
+    expect(message({ steps: { count: 0 } })).toMatch("whole number above 0")
+    expect(message({ steps: { size: -1 } })).toMatch("above 0")
+    expect(message({ steps: { at: [0.5, 0.5] } })).toMatch("rise or fall strictly")
+    const rk4 = Method.bind(Tableau.rk4, Carrier.number, (_, y) => y)
+    expect(failure(Integration.solve(rk4, 1, { from: 0, to: 1, steps })).message).toMatch(
+      "estimates no error"
+    )
+  })
+})
+
+describe("run", () => {
+  type F64 = Tensor.Tensor<ReadonlyArray<number>, "float64">
+  const carrier = Carrier.tensor<Tensor.Any>({ dtype: "float64", systems: 3 })
+  const rates = [0.5, 1, 2]
+  const rate = Tensor.constant(rates, { dtype: "float64" })
+  const side = Method.bind(Tableau.dopri5, carrier, (t, y) =>
+    Tensor.mul(y as F64, Tensor.mul(rate, Tensor.cos(Tensor.mul(t as F64, rate))))
+  )
+  const alone = (rate: number) =>
+    Method.bind(Tableau.dopri5, Carrier.number, (t, y) => y * rate * Math.cos(rate * t))
+  const ones = Tensor.ones([3], "float64") as Tensor.Any
+  const evaluated = <A>(tree: A) =>
+    Effect.runPromise(
+      Effect.gen(function* () {
+        const device = yield* Device.Device
+        return yield* device.evaluate(tree as never)
+      }).pipe(Effect.provide(Device.layerReference()))
+    ) as Promise<never>
+  interface Numbers {
+    readonly data: ReadonlyArray<number>
+    readonly shape: ReadonlyArray<number>
+  }
+
+  it.each([0, 3])(
+    "agrees with the host, each system by itself, from 0 or back to it",
+    async (from) => {
+      const to = 3 - from
+      const save = [0, 0.25, 1, 1.1, 2.9].map((t) => (from === 0 ? t : 3 - t))
+      for (const steps of [tight, { count: 50 }]) {
+        const outcome = Integration.run(side, ones, { from, to, steps, save })
+        const { y, saved, evaluations, accepted } = (await evaluated(outcome)) as {
+          readonly [K in "y" | "saved" | "evaluations" | "accepted"]: Numbers
+        }
+        expect(saved.shape).toEqual([5, 3])
+        rates.forEach((rate, i) => {
+          const host = solved(Integration.solve(alone(rate), 1, { from, to, steps, save }))
+          expect(y.data[i]).toBeCloseTo(host.y, 11)
+          expect(evaluations.data[i]).toBe(host.statistics.evaluations)
+          expect(accepted.data[i]).toBe(host.statistics.accepted)
+          host.states.forEach((state, j) => {
+            expect(saved.data[3 * j + i]).toBeCloseTo(state, 11)
+          })
+        })
+      }
+    }
+  )
+
+  it("ends each system at its event", async () => {
+    const condition = (_: unknown, y: Tensor.Any) => Tensor.sub(y as F64, 1.5) as Tensor.Any
+    const outcome = Integration.run(side, ones, {
+      from: 0,
+      to: 1.2,
+      steps: tight,
+      save: [0.1, 0.5, 1.1],
+      event: { name: "full", condition }
+    })
+    const { t, y, status, saved } = (await evaluated(outcome)) as {
+      readonly [K in "t" | "y" | "status" | "saved"]: Numbers
+    }
+    // exp(sin(rt)) = 3/2
+    const happens = rates.map((rate) => Math.asin(Math.log(1.5)) / rate)
+    happens.forEach((time, i) => {
+      expect(t.data[i]).toBeCloseTo(time, 8)
+      expect(y.data[i]).toBeCloseTo(1.5, 8)
+      expect(status.data[i]).toBe(6)
+      ;[0.1, 0.5, 1.1].forEach((each, j) => {
+        const value = saved.data[3 * j + i]
+        if (each > time) expect(value).toBeNaN()
+        else expect(value).toBeCloseTo(Math.exp(Math.sin(rates[i] * each)), 8)
+      })
+    })
+  })
+
+  it("tells by its status what `verify` fails with", async () => {
+    const outcome = Integration.run(side, ones, { from: 0, to: 3, steps: tight, maximumSteps: 20 })
+    const numbers = await evaluated(outcome)
+    const error = failure(Integration.verify(side, 3, numbers))
+    expect(error).toMatchObject({ reason: "MaximumSteps", statistics: { steps: 20 } })
+    const fine = await evaluated(Integration.run(side, ones, { from: 0, to: 3, steps: tight }))
+    expect(Effect.runSync(Integration.verify(side, 3, fine))).toBeUndefined()
+  })
+})
