@@ -479,7 +479,6 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
   }
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: vectors of any kind, which stand on both sides of functions
 type Part<S, B> = Carrier<any, S, B>
 
 /**

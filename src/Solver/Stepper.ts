@@ -113,6 +113,15 @@ export const later = <V, S, B>(
 export const product = <V, S, B>(carrier: Carrier<V, S, B>, a: S, h: Coefficient<S>): S =>
   carrier.mul(a, typeof h === "number" ? carrier.scalar(h) : h)
 
+/** The terms hwᵢkᵢ of a sum, leaving out weights that are 0. */
+export const weighted = <V, S, B>(
+  carrier: Carrier<V, S, B>,
+  h: Coefficient<S>,
+  weights: ReadonlyArray<number>,
+  k: ReadonlyArray<V>
+): ReadonlyArray<readonly [Coefficient<S>, V]> =>
+  weights.flatMap((weight, i) => (weight === 0 ? [] : [[times(carrier, h, weight), k[i]] as const]))
+
 /** Hermite's cubic through both ends and their derivatives (Hairer, Nørsett and Wanner, II.6): of order 3. */
 export const cubic = <V, S, B>(
   carrier: Carrier<V, S, B>,
