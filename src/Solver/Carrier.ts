@@ -479,7 +479,10 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
   }
 }
 
-type Part<S, B> = Carrier<any, S, B>
+type Part = Carrier<any, any, any>
+type VectorOf<C> = C extends Carrier<infer V, any, any> ? V : never
+type ScalarOf<C> = C extends Carrier<any, infer S, any> ? S : never
+type VerdictOf<C> = C extends Carrier<any, any, infer B> ? B : never
 
 /**
  * Records and tuples of carriers' vectors as one vector, all over the same scalars.
@@ -487,19 +490,29 @@ type Part<S, B> = Carrier<any, S, B>
  * @since 0.1.0
  * @category combinators
  */
-export const struct = <
-  S,
-  B,
-  const C extends Readonly<Record<string, Part<S, B>>> | ReadonlyArray<Part<S, B>>
->(
-  parts: C
-): Carrier<{ readonly [K in keyof C]: C[K] extends Carrier<infer V, S, B> ? V : never }, S, B> => {
-  type V = { readonly [K in keyof C]: C[K] extends Carrier<infer W, S, B> ? W : never }
+export const struct: {
+  <const C extends Readonly<Record<string, Part>> | ReadonlyArray<Part>>(
+    parts: C
+  ): Carrier<
+    { readonly [K in keyof C]: VectorOf<C[K]> },
+    ScalarOf<C[keyof C & (string | number)]>,
+    VerdictOf<C[keyof C & (string | number)]>
+  >
+  <V extends object, S, B>(
+    parts: {
+      readonly [K in keyof V]: Carrier<V[K], S, B>
+    }
+  ): Carrier<V, S, B>
+} = <V extends object, S, B>(
+  parts: {
+    readonly [K in keyof V]: Carrier<V[K], S, B>
+  }
+): Carrier<V, S, B> => {
   const entries = Object.entries(parts) as unknown as ReadonlyArray<
-    readonly [keyof C, Carrier<unknown, S, B>]
+    readonly [keyof V, Carrier<unknown, S, B>]
   >
   const [, first] = entries[0]
-  const each = (f: (key: keyof C, part: Carrier<unknown, S, B>) => unknown): V => {
+  const each = (f: (key: keyof V, part: Carrier<unknown, S, B>) => unknown): V => {
     const made = entries.map(([key, part]) => [key, f(key, part)] as const)
     return (Array.isArray(parts) ? made.map(([, value]) => value) : Object.fromEntries(made)) as V
   }

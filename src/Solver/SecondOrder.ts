@@ -439,7 +439,7 @@ export const nystrom43: Nystrom = nystrom({
  * @category carriers
  */
 export const pair = <V, S, B>(carrier: Carrier<V, S, B>): Carrier<State<V>, S, B> =>
-  struct<S, B, { readonly x: Carrier<V, S, B>; readonly v: Carrier<V, S, B> }>({
+  struct<State<V>, S, B>({
     x: carrier,
     v: carrier
   })

