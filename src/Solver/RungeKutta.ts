@@ -23,8 +23,18 @@ const advance = <V, S, B>(
   weights: ReadonlyArray<number>,
   k: ReadonlyArray<V>
 ): V => {
-  const terms = weighted(carrier, h, weights, k)
-  return terms.length === 0 ? y : carrier.combine([[1, y], ...terms])
+  // a size that is not known yet is multiplied once, not with every weight
+  const known = typeof h === "number"
+  const terms = weighted(carrier, known ? h : 1, weights, k)
+  if (terms.length === 0) return y
+  return carrier.combine(
+    known
+      ? [[1, y], ...terms]
+      : [
+          [1, y],
+          [h, carrier.combine(terms)]
+        ]
+  )
 }
 
 /**

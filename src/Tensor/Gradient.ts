@@ -12,7 +12,7 @@ import type { Spec, Tensor } from "./Expression.ts"
 import * as check from "./internal/check.ts"
 import { differentiator } from "./internal/differentiator.ts"
 import { substitute } from "./internal/rebuild.ts"
-import { custom as customPrimitive } from "./primitive/control.ts"
+import { custom as customPrimitive, inlined, inlinedWithin } from "./primitive/control.ts"
 import { stopGradient } from "./primitive/elementwise.ts"
 import { fill, input } from "./primitive/structure.ts"
 import * as Shape from "./Shape.ts"
@@ -57,6 +57,21 @@ const requireLike = (
   })
 }
 
+/** Loops write small constants into their bodies; a derivative along them would silently be 0. */
+const requireSeen = (
+  operation: string,
+  outputs: ReadonlyArray<Tensor>,
+  wrt: ReadonlyArray<Tensor>
+): void => {
+  const constants = new Set(wrt.map(({ node }) => node).filter(inlined))
+  if (constants.size > 0 && inlinedWithin(outputs, constants)) {
+    throw new GradientError({
+      operation,
+      message: `${operation}: a loop uses a constant as such, so there is no derivative with respect to it; make it an input of the program`
+    })
+  }
+}
+
 /**
  * Gradients of a scalar expression with respect to tensors that it is made of: a tree of the same
  * structure, shapes and dtypes as `parameters`. Zeros where the loss does not depend on one.
@@ -97,6 +112,7 @@ export const vjp = <const O, const P>(outputs: O, inputs: P, cotangents: Like<O>
   requireFloat("Gradient.vjp", values)
   requireFloat("Gradient.vjp", wrt)
   requireLike("Gradient.vjp", given, values)
+  requireSeen("Gradient.vjp", values, wrt)
   const found = differentiator.vjp(values, wrt, given)
   return Tree.refill<P>(
     inputs,
@@ -121,6 +137,7 @@ export const jvp = <const O, const P>(outputs: O, inputs: P, tangents: Like<P>):
   requireFloat("Gradient.jvp", values)
   requireFloat("Gradient.jvp", wrt)
   requireLike("Gradient.jvp", given, wrt)
+  requireSeen("Gradient.jvp", values, wrt)
   const probes = values.map((each, i) => input(`probe ${i}`, each.shape, each.dtype))
   const pulled = differentiator.vjp(values, wrt, probes)
   const pushed = differentiator.vjp(

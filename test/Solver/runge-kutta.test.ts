@@ -284,7 +284,7 @@ describe("step control", () => {
           alone.rejected,
           alone.status
         ])
-        expect(at(ends.y)).toBeCloseTo(alone.y, 11)
+        expect(at(ends.y)).toBeCloseTo(alone.y, 10)
         expect(at(ends.y)).toBeCloseTo(Math.exp(Math.sin(2 * rate)), 5)
       })
       expect(ends.accepted.data[0]).not.toBe(ends.accepted.data[1])

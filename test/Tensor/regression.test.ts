@@ -270,3 +270,17 @@ describe("reductions in a pipe", () => {
     expect(Tensor.zeros([2, 3]).pipe(Tensor.layerNorm, Tensor.softmax).shape).toEqual([2, 3])
   })
 })
+
+describe("derivatives with respect to constants", () => {
+  it("are refused where a loop has written the constant into its body, instead of being 0", () => {
+    const rate = Tensor.scalar(2)
+    const start = Tensor.scalar(1)
+    const [end] = Tensor.scan({
+      init: start,
+      length: 3,
+      step: (x) => [Tensor.mul(x, rate), x]
+    })
+    expect(() => Gradient.of(end, rate)).toThrow("make it an input of the program")
+    expect(Gradient.of(end, start).shape).toEqual([])
+  })
+})

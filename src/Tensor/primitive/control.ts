@@ -53,9 +53,35 @@ export const close = (
   }
 }
 
-const inlined = (node: Node): boolean => {
+/** What bodies repeat instead of taking it from outside. */
+export const inlined = (node: Node): boolean => {
   if (is(node, "constant")) return node.attributes.data.length <= 64
   return is(node, "iota")
+}
+
+/** Whether one of some nodes was written into the body of a loop, where no derivative sees it. */
+export const inlinedWithin = (
+  outputs: ReadonlyArray<Tensor>,
+  nodes: ReadonlySet<Node>
+): boolean => {
+  const waiting = [outputs]
+  const seen = new Set<Body>()
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    for (const node of sorted(next)) {
+      const bodies = is(node, "scan")
+        ? [node.attributes.body]
+        : is(node, "whileLoop")
+          ? [node.attributes.condition, node.attributes.body]
+          : []
+      for (const body of bodies) {
+        if (seen.has(body)) continue
+        seen.add(body)
+        if (sorted(body.results).some((inner) => nodes.has(inner))) return true
+        waiting.push(body.results)
+      }
+    }
+  }
+  return false
 }
 
 export const scanPrimitive: Primitive<"scan"> = {
