@@ -278,18 +278,17 @@ export const float64Array: Carrier<Float64Array, number, boolean> = {
 
 type Scalar = Tensor.Any
 
-/** Trees of one structure as one of them, leaf by leaf. */
+/** Trees of one structure as one of them, leaf by leaf, in whatever order the keys of records are written. */
 const merge = (
   trees: ReadonlyArray<unknown>,
   f: (leaves: ReadonlyArray<Tensor.Any>) => Tensor.Any
-): unknown => {
-  if (trees.length === 0) return []
-  const columns = trees.map((tree) => Tree.leaves<Tensor.Any>(tree))
-  return Tree.refill(
-    trees[0],
-    columns[0].map((_, i) => f(columns.map((column) => column[i])))
-  )
-}
+): unknown =>
+  trees.length === 0
+    ? []
+    : Tree.zipWith(
+        trees as readonly [unknown, ...ReadonlyArray<unknown>],
+        (...leaves) => f(leaves as ReadonlyArray<Tensor.Any>) as never
+      )
 
 /** Whether each sample of a batch is a system of its own. */
 interface TensorOptions {
@@ -387,7 +386,9 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
     choose: (verdict, then, otherwise) =>
       merge([then, otherwise], ([a, b]) => Tensor.select(bool(over(verdict, a)), a, b)) as never,
     extent: (error, a, b, { absolute, relative, norm }) => {
-      const [errors, before, after] = [error, a, b].map((tree) => Tree.leaves<Tensor.Any>(tree))
+      const [errors, before, after] = [error, a, b].map(
+        (tree) => Tree.leavesLike<Tensor.Any>(a, tree) as ReadonlyArray<Tensor.Any>
+      )
       const ratios = errors.map((each, i) => {
         const scale = Tensor.maximum(Tensor.abs(float(before[i])), Tensor.abs(float(after[i])))
         return Tensor.div(
@@ -412,10 +413,10 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
         matrices,
         size: (vector) =>
           Tree.leaves<Tensor.Any>(vector).reduce((sum, leaf) => sum + sizeOf(leaf), 0),
-        flatten: (vector) =>
+        flatten: (vector, like) =>
           matrices.join(
-            Tree.leaves<Tensor.Any>(vector).map((leaf) =>
-              Tensor.reshape(leaf, [...shape, sizeOf(leaf)])
+            Tree.leaves(
+              merge([like, vector], ([, leaf]) => Tensor.reshape(leaf, [...shape, sizeOf(leaf)]))
             )
           ),
         refill: (like, coordinates) => {
@@ -545,7 +546,8 @@ export const struct: {
       return {
         matrices,
         size: (vector) => all.reduce((sum, [key, part]) => sum + part.size(vector[key]), 0),
-        flatten: (vector) => matrices.join(all.map(([key, part]) => part.flatten(vector[key]))),
+        flatten: (vector, like) =>
+          matrices.join(all.map(([key, part]) => part.flatten(vector[key], like[key]))),
         refill: (like, coordinates) => {
           const sizes = all.map(([key, part]) => part.size(like[key]))
           const parts = matrices.split(coordinates, sizes)

@@ -21,7 +21,8 @@ export interface Linear<V, S, F = any> {
   readonly matrices: Matrices<S, F>
   /** n, the number of coordinates (of each system). */
   readonly size: (vector: V) => number
-  readonly flatten: (vector: V) => F
+  /** Its coordinates, in the order of another vector where the keys of records are written in another order there. */
+  readonly flatten: (vector: V, like: V) => F
   /** The vector with these coordinates, in the structure of another one. */
   readonly refill: (like: V, coordinates: F) => V
 }
@@ -73,10 +74,11 @@ export const resolvent = <V, S>(
   y: V,
   value: V
 ): ((shift: S) => (v: V) => V) => {
-  const shifted = matrices.resolvent((x) => flatten(f(refill(y, x))), flatten(y), flatten(value))
+  const flat = (vector: V) => flatten(vector, y)
+  const shifted = matrices.resolvent((x) => flat(f(refill(y, x))), flat(y), flat(value))
   return (shift) => {
     const solve = shifted(shift)
-    return (v) => refill(v, solve(flatten(v)))
+    return (v) => refill(y, solve(flat(v)))
   }
 }
 
@@ -91,11 +93,13 @@ export const slope = <V, S>(
   f: (t: S) => V,
   t: S,
   value: V
-): V =>
-  refill(
+): V => {
+  const flat = (vector: V) => flatten(vector, value)
+  return refill(
     value,
-    matrices.slope((at) => flatten(f(at)), t, flatten(value))
+    matrices.slope((at) => flat(f(at)), t, flat(value))
   )
+}
 
 /**
  * x moved by what suits a difference: √ε·|x|, but as in RADAU5 (Hairer and Wanner, IV.8) √(ε·max(|x|, 10⁻⁵)) below 1.
