@@ -176,7 +176,7 @@ export const advance = <V, S, B, M, D>(
       t: select(accepted, t, now.t),
       y: carrier.choose(accepted, tried.y, now.y),
       h: select(running, wanted, now.h),
-      memory: stepper.choose(accepted, tried.memory, now.memory),
+      memory: carrier.choose(accepted, tried.memory, now.memory),
       history: {
         last: select(accepted, inverse, now.history.last),
         before: select(accepted, now.history.last, now.history.before)

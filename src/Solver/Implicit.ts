@@ -247,7 +247,6 @@ export const stepper = <V, S, B>(
     derivative: f,
     dense: () => stepper(tableau, carrier, f, { ...options, dense: true }),
     start: (t, y) => (carries ? { first: f(t, y) } : {}),
-    choose: carrier.choose,
     step: (t, h, y, memory): Step<V, S, B, Memory<V>, Ends<V>> => {
       const { first, k, y: after, error, converged, evaluations } = solve(t, h, y, memory)
       const last = tableau.firstSameAsLast
@@ -454,7 +453,6 @@ const rosenbrock = <V, S, B>(
     derivative: f,
     dense: () => rosenbrock(carrier, f, true),
     start: (t, y) => ({ first: f(t, y) }),
-    choose: carrier.choose,
     step: (t, h, y, { first }) => {
       const { k, after, last } = take(t, h, y, first)
       return {

@@ -230,7 +230,6 @@ export const stepper = <V, S, B>(
         sizes: new Array<S>(behind).fill(carrier.scalar(1))
       }
     },
-    choose: carrier.choose,
     step: by(scheme.advance),
     ...(lead === undefined
       ? {}

@@ -35,7 +35,6 @@ const shared = <V, S, B>(
   order: method.order,
   denseOrder: Math.min(3, method.order),
   derivative: f,
-  choose: carrier.choose,
   interpolate: ({
     dense,
     ...at

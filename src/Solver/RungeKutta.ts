@@ -134,10 +134,6 @@ export const stepper = <V, S, B>(
     derivative: f,
     dense: () => stepper(tableau, carrier, f, { dense: true }),
     start: (t, y) => (carries ? { first: f(t, y) } : {}),
-    choose: (accepted, next, before) =>
-      next.first === undefined || before.first === undefined
-        ? {}
-        : { first: carrier.choose(accepted, next.first, before.first) },
     step: (t, h, y, { first }): Step<V, S, B, Memory<V>, Dense<V>> => {
       const { y: after, error, coarse, k } = step(tableau, carrier, f, t, h, y, first)
       const last = tableau.firstSameAsLast

@@ -74,10 +74,7 @@ interface Equation<V, S, B> extends Problem<V, S> {
 }
 
 /** The part of a stepper that methods differ in. */
-type Rule<V, S, B, M> = Pick<
-  Stepper<V, S, B, M, Empty>,
-  "evaluations" | "start" | "choose" | "inverse"
-> & {
+type Rule<V, S, B, M> = Pick<Stepper<V, S, B, M, Empty>, "evaluations" | "start" | "inverse"> & {
   readonly step: (t: S, h: S | number, y: V, memory: M) => { readonly y: V; readonly memory: M }
 }
 
@@ -106,7 +103,6 @@ const oneStep =
   <V, S, B>(equation: Equation<V, S, B>): Rule<V, S, B, Empty> => ({
     evaluations: { start: 0, step: evaluations },
     start: () => ({}),
-    choose: () => ({}),
     step: (t, h, y) => ({ y: advance(equation, t, h, y), memory: {} })
   })
 
@@ -318,11 +314,6 @@ export const reversibleHeun: Method = {
     return {
       evaluations: { start: 1, step: 1 },
       start: track,
-      choose: (accepted, next, before) => ({
-        y: carrier.choose(accepted, next.y, before.y),
-        f: carrier.choose(accepted, next.f, before.f),
-        g: carrier.choose(accepted, next.g, before.g)
-      }),
       step: (t, h, y, memory) => cross(1, later(carrier, t, h, 1), h, increment(t, h).w, y, memory),
       inverse: (t, h, y, memory) => cross(-1, t, h, increment(t, h).w, y, memory)
     }

@@ -671,7 +671,6 @@ const bound = <V, S, B>(
     derivative: reduce(f),
     dense: () => bound(method, carrier, f, options, true),
     start: (t, { x, v }) => (carries ? { first: f(t, x, v) } : {}),
-    choose: carrier.choose,
     step: by(move),
     ...(back && {
       inverse: (t, h, y, memory) => {

@@ -63,8 +63,6 @@ export interface Stepper<V, S, B, M = any, D = any> {
   readonly dense: () => Stepper<V, S, B>
 
   readonly start: (t: S, y: V) => M
-  /** What is remembered after a step that was accepted, or not. */
-  readonly choose: (accepted: B, next: M, before: M) => M
   /**
    * From t to t + h. A size that is a plain number says that all steps have this size.
    */
