@@ -1,5 +1,6 @@
 /**
  * `npm run bench -- resnet [--rounds 5] [--batch 16] [--width 64] [--size 32] [--depth 4] [--json]`
+ * `npm run bench -- solver [--rounds 5] [--batch 1024] [--width 32] [--out docs/work-precision.svg] [--json]`
  *
  * On the device that `ODEON_DEVICE` names; beside PyTorch where `ODEON_PEER_PYTHON` names a Python that has it.
  */
@@ -9,33 +10,52 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { Device } from "../src/Device/index.ts"
 import * as Resnet from "./resnet.ts"
-import { table } from "./support/compare.ts"
+import * as Solver from "./solver.ts"
+import { type Timing, table } from "./support/compare.ts"
 
-const usage =
-  "usage: npm run bench -- resnet [--rounds 5] [--batch 16] [--width 64] [--size 32] [--depth 4] [--json]"
+const usage = `usage: npm run bench -- resnet [--rounds 5] [--batch 16] [--width 64] [--size 32] [--depth 4] [--json]
+       npm run bench -- solver [--rounds 5] [--batch 1024] [--width 32] [--out docs/work-precision.svg] [--json]`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     json: { type: "boolean", default: false },
+    out: { type: "string", default: "docs/work-precision.svg" },
     ...Object.fromEntries(
-      Object.keys(Resnet.defaults).map((key) => [key, { type: "string" }] as const)
+      Object.keys({ ...Resnet.defaults, ...Solver.defaults }).map(
+        (key) => [key, { type: "string" }] as const
+      )
     )
   }
 })
 
-const options = Object.fromEntries(
-  Object.entries(Resnet.defaults).map(([key, value]) => [
-    key,
-    Number((values as Record<string, unknown>)[key] ?? value)
-  ])
-) as unknown as Resnet.Options
+/** The defaults of a benchmark, with what the command line says. */
+const optionsOf = <O extends object>(defaults: O): O =>
+  Object.fromEntries(
+    Object.entries(defaults).map(([key, value]) => [
+      key,
+      Number((values as Record<string, unknown>)[key] ?? value)
+    ])
+  ) as O
 
 const milliseconds = (seconds: number): string =>
   Number.isFinite(seconds) ? (seconds * 1000).toFixed(1) : "–"
 
+const timingsTable = (timings: ReadonlyArray<Timing>): string =>
+  table([
+    ["", "median ms", "best", "worst", "runs"],
+    ...timings.map((timing) => [
+      timing.name,
+      milliseconds(timing.median),
+      milliseconds(timing.best),
+      milliseconds(timing.worst),
+      String(timing.runs)
+    ])
+  ])
+
 const resnet = Effect.gen(function* () {
   const device = yield* Device.Device
+  const options = optionsOf(Resnet.defaults)
   const results = yield* Resnet.run(options)
   if (values.json)
     return yield* Console.log(JSON.stringify({ benchmark: "resnet", options, results }, null, 2))
@@ -44,18 +64,7 @@ const resnet = Effect.gen(function* () {
     yield* Console.log(
       `${name}: ${(macs / 1e9).toFixed(2)} G multiply-accumulates, compiled in ${compileMilliseconds.toFixed(0)} ms`
     )
-    yield* Console.log(
-      table([
-        ["", "median ms", "best", "worst", "runs"],
-        ...timings.map((timing) => [
-          timing.name,
-          milliseconds(timing.median),
-          milliseconds(timing.best),
-          milliseconds(timing.worst),
-          String(timing.runs)
-        ])
-      ])
-    )
+    yield* Console.log(timingsTable(timings))
     if (ratio !== undefined)
       yield* Console.log(`ratio to the faster layout of PyTorch: ${ratio.toFixed(2)}`)
     for (const note of notes) yield* Console.log(note)
@@ -63,9 +72,35 @@ const resnet = Effect.gen(function* () {
   }
 })
 
-if (positionals[0] === "resnet") {
-  resnet.pipe(Effect.scoped, Effect.provide(Device.layerAuto), NodeRuntime.runMain)
-} else {
+const solver = Effect.gen(function* () {
+  const device = yield* Device.Device
+  const options = optionsOf(Solver.defaults)
+  const loops = yield* Solver.loops(options)
+  const points = Solver.workPrecision()
+  const picture = yield* Solver.draw(values.out, points)
+  if (values.json)
+    return yield* Console.log(
+      JSON.stringify({ benchmark: "solver", options, loops, points }, null, 2)
+    )
+  yield* Console.log(`device ${device.name}: ${device.description}\n`)
+  yield* Console.log(
+    `${options.batch} neural ODEs of ${options.width} dimensions, adaptive Dopri5: ${loops.steps} steps, ${loops.evaluations} evaluations; compiled in ${loops.compileMilliseconds.toFixed(0)} ms`
+  )
+  yield* Console.log("time for a step of the whole batch:")
+  yield* Console.log(timingsTable(loops.timings))
+  const [onDevice, , fromHost] = loops.timings
+  yield* Console.log(
+    `ratio of the loop on the device to the loop on the host: ${(onDevice.median / fromHost.median).toFixed(2)}; ends differ by ${loops.difference.toExponential(1)}\n`
+  )
+  yield* Console.log(`work–precision diagrams: ${picture}`)
+})
+
+const benchmarks: Readonly<Record<string, typeof resnet | typeof solver>> = { resnet, solver }
+const chosen = benchmarks[positionals[0]]
+
+if (chosen === undefined) {
   console.error(usage)
   process.exitCode = 2
+} else {
+  chosen.pipe(Effect.scoped, Effect.provide(Device.layerAuto), NodeRuntime.runMain)
 }
