@@ -109,6 +109,46 @@ export interface End<V, S, B, M, Y> {
   readonly steps: Stacked<Y>
 }
 
+/** Where an integration stands between two steps. */
+export type Now<V, S, B, M> = Omit<End<V, S, B, M, unknown>, "steps">
+
+/** Before the first step. */
+export const begin = <V, S, B, M, D>(
+  stepper: Stepper<V, S, B, M, D>,
+  t: S,
+  y: V
+): Now<V, S, B, M> => ({
+  y,
+  memory: stepper.start(t, y),
+  converged: stepper.carrier.verdict(true),
+  evaluations: stepper.carrier.scalar(stepper.evaluations.start)
+})
+
+/** One step, and what is kept of it. */
+export const advance = <V, S, B, M, D, Y>(
+  { carrier, evaluations, ...stepper }: Stepper<V, S, B, M, D>,
+  { t, h }: { readonly t: S; readonly h: S | number },
+  now: Now<V, S, B, M>,
+  each: Options<V, S, B, M, D, Y>["each"],
+  step: Stepper<V, S, B, M, D>["step"] = stepper.step
+): readonly [Now<V, S, B, M>, Y] => {
+  const taken = step(t, h, now.y, now.memory)
+  const size = typeof h === "number" ? carrier.scalar(h) : h
+  return [
+    {
+      y: taken.y,
+      memory: taken.memory,
+      converged:
+        taken.converged === undefined ? now.converged : carrier.and(now.converged, taken.converged),
+      evaluations: carrier.add(
+        now.evaluations,
+        taken.evaluations ?? carrier.scalar(evaluations.step)
+      )
+    },
+    (each?.({ t, h: size, before: now.y, step: taken }) ?? {}) as Y
+  ]
+}
+
 type Nothing = Readonly<Record<string, never>>
 
 /**
@@ -123,46 +163,22 @@ export const run = <V, S, B, M, D, Y = Nothing>(
   grid: Grid,
   options: Options<V, S, B, M, D, Y> = {}
 ): End<V, S, B, M, Y> => {
-  const { carrier, lead, evaluations: cost } = stepper
+  const { carrier, lead } = stepper
   const { times, size } = plan(grid)
-  const t = carrier.scalar(times[0])
   const rows = times
     .slice(1)
     .map((time, i) => (size === undefined ? [times[i], time - times[i]] : [times[i]]))
-  type Now = Omit<End<V, S, B, M, Y>, "steps">
   const by =
     (step: Stepper<V, S, B, M, D>["step"]) =>
-    (now: Now, [t, h = size as never]: ReadonlyArray<S>): readonly [Now, Y] => {
-      const taken = step(t, h, now.y, now.memory)
-      return [
-        {
-          y: taken.y,
-          memory: taken.memory,
-          converged:
-            taken.converged === undefined
-              ? now.converged
-              : carrier.and(now.converged, taken.converged),
-          evaluations: carrier.add(now.evaluations, taken.evaluations ?? carrier.scalar(cost.step))
-        },
-        (options.each?.({
-          t,
-          h: size === undefined ? h : carrier.scalar(size),
-          before: now.y,
-          step: taken
-        }) ?? {}) as Y
-      ]
-    }
-  const begin: Now = {
-    y,
-    memory: stepper.start(t, y),
-    converged: carrier.verdict(true),
-    evaluations: carrier.scalar(cost.start)
-  }
+    (now: Now<V, S, B, M>, [t, h = size as never]: ReadonlyArray<S>) =>
+      advance(stepper, { t, h }, now, options.each, step)
   const first = rows.slice(0, lead?.steps ?? 0)
-  const [led, leading] = carrier.repeat(begin, first, by(lead?.step ?? stepper.step), {
-    ...options,
-    unroll: true
-  })
+  const [led, leading] = carrier.repeat(
+    begin(stepper, carrier.scalar(times[0]), y),
+    first,
+    by(lead?.step ?? stepper.step),
+    { ...options, unroll: true }
+  )
   const [end, rest] = carrier.repeat(led, rows.slice(first.length), by(stepper.step), options)
   return { ...end, steps: carrier.append(leading, rest) }
 }

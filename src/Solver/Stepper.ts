@@ -64,7 +64,7 @@ export interface Stepper<V, S, B, M = any, D = any> {
 
   readonly start: (t: S, y: V) => M
   /**
-   * From t to t + h. A size that is a plain number says that all steps have this size.
+   * From t to t + h. Where scalars are tensors, a size that is a plain number is that of all steps.
    */
   readonly step: (t: S, h: S | number, y: V, memory: M) => Step<V, S, B, M, D>
   /**

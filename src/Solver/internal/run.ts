@@ -17,15 +17,26 @@ const fixedStatus = <V, S, B>(stepper: Stepper<V, S, B>, y: V, converged: B): S 
   return select(allFinite(y), sound, scalar(Adaptive.status.nonFinite))
 }
 
+/** All steps of a grid, with what is kept of each; `dense` if that takes what the interpolant needs. */
+export type Take<V, S, B> = <Y>(
+  dense: boolean,
+  each?: Fixed.Options<V, S, B, unknown, unknown, Y>["each"]
+) => Fixed.End<V, S, B, unknown, Y>
+
 export const runFixed = <V, S, B>(
   given: Stepper<V, S, B>,
   y: V,
   { save = "end", unroll = false, checkpoint = "none" }: RunOptions<V, S>,
-  grid: Fixed.Grid
+  grid: Fixed.Grid,
+  take: Take<V, S, B> = (dense, each) =>
+    Fixed.run(dense ? given.dense() : given, y, grid, {
+      unroll,
+      checkpoint,
+      ...(each === undefined ? {} : { each })
+    })
 ): Outcome<V, S> => {
   const { scalar, pick, stack } = given.carrier
   const { times } = Fixed.plan(grid)
-  const repeat = { unroll, checkpoint }
   const outcome = (
     end: Omit<Fixed.End<V, S, B, unknown, unknown>, "steps">,
     saved: Stacked<V>
@@ -38,19 +49,22 @@ export const runFixed = <V, S, B>(
     evaluations: end.evaluations,
     saved
   })
-  if (save === "end") return outcome(Fixed.run(given, y, grid, repeat), [])
+  if (save === "end") return outcome(take(false), [])
   const wanted = save === "steps" ? times.slice(1) : save
   if (wanted.every((t) => times.includes(t))) {
-    const end = Fixed.run(given, y, grid, { ...repeat, each: ({ step }) => step.y })
+    const end = take(false, ({ step }) => step.y)
     if (save === "steps") return outcome(end, end.steps)
     const at = (t: number) => (t === times[0] ? y : pick(end.steps, times.indexOf(t) - 1))
     return outcome(end, stack(wanted.map(at)))
   }
   const stepper = given.dense()
-  const end = Fixed.run(stepper, y, grid, {
-    ...repeat,
-    each: ({ t, h, before, step }) => ({ t, h, before, after: step.y, dense: step.dense })
-  })
+  const end = take(true, ({ t, h, before, step }) => ({
+    t,
+    h,
+    before,
+    after: step.y,
+    dense: step.dense
+  }))
   const at = (t: number): V => {
     const i = Math.max(0, times.findIndex((time) => between(times[0], t, time)) - 1)
     const theta = (t - times[i]) / (times[i + 1] - times[i])
