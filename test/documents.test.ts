@@ -40,6 +40,19 @@ describe("README", () => {
     expect(gradient.shape).toEqual([3, 1])
     for (const each of gradient.data) expect(each).toBeCloseTo(2 * t * (1 - t * t), 6)
   })
+
+  it("its second example integrates a swing", async () => {
+    const [, block] = blocks("README.md")
+    const { main } = await load("readme-solver", block)
+    const { y, times, states } = (await Effect.runPromise(main as Effect.Effect<never>)) as {
+      readonly y: number
+      readonly times: ReadonlyArray<number>
+      readonly states: ReadonlyArray<number>
+    }
+    expect(times).toEqual([2, 4, 6, 8])
+    for (const [i, t] of [...times, 10].entries())
+      expect([...states, y][i]).toBeCloseTo(Math.exp(Math.sin(t)), 6)
+  })
 })
 
 describe("examples", () => {
@@ -63,6 +76,26 @@ describe("examples", () => {
     expect(svg).toContain("<svg")
     expect(svg.match(/aria-roledescription="point"/g) ?? svg.match(/<path/g)).not.toBeNull()
     Fs.rmSync(folder, { recursive: true })
+  })
+
+  it("custom-solver.ts verifies a method, and uses it", { timeout: 60_000 }, () => {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [Path.join(root, "examples/custom-solver.ts")],
+      { encoding: "utf8" }
+    )
+    expect(stderr).toBe("")
+    expect(status).toBe(0)
+    expect(stdout).toContain("keeps its laws")
+    const missed = [...stdout.matchAll(/to 1e-9: (\d+) evaluations, misses by ([\d.e-]+)/g)]
+    expect(missed).toHaveLength(2)
+    for (const [, evaluations, distance] of missed) {
+      expect(Number(evaluations)).toBeLessThan(4000)
+      expect(Number(distance)).toBeLessThan(1e-6)
+    }
+    const [, low, high] = stdout.match(/(\d+) steps for the lowest pendulum, (\d+) for/) ?? []
+    expect(Number(low)).toBeGreaterThan(5)
+    expect(Number(high)).not.toBe(Number(low))
   })
 
   it("each one is run here", () => {

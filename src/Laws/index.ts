@@ -1,0 +1,6 @@
+/**
+ * @since 0.1.0
+ */
+export * as LawError from "./LawError.ts"
+export * as SdeLaws from "./SdeLaws.ts"
+export * as SolverLaws from "./SolverLaws.ts"

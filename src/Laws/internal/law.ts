@@ -1,0 +1,67 @@
+/**
+ * How laws are tried.
+ */
+import * as Effect from "effect/Effect"
+import * as fc from "fast-check"
+import { LawError } from "../LawError.ts"
+
+export interface Options {
+  /** Where random cases begin; a new place each time unless told. */
+  readonly seed?: number
+  /** How many times as many cases as usual to try. */
+  readonly runs?: number
+}
+
+const seeds = fc.noShrink(fc.noBias(fc.integer({ min: 0, max: 2 ** 31 - 1 })))
+
+export const broken = (
+  law: string,
+  subject: string,
+  counterexample: string,
+  seed: number
+): LawError =>
+  new LawError({
+    law,
+    subject,
+    counterexample,
+    seed,
+    message: `${subject} breaks the law "${law}": ${counterexample} (seed ${seed})`
+  })
+
+/** Finds random cases for which there is a complaint, and throws `LawError` with the first. */
+export const assert = (
+  law: string,
+  subject: string,
+  numRuns: number,
+  { seed, runs = 1 }: Options,
+  complaintOf: (seed: number) => string | undefined
+): void => {
+  const property = fc.property(seeds, (each) => {
+    const complaint = complaintOf(each)
+    if (complaint !== undefined) throw new Error(complaint)
+  })
+  const result = fc.check(property, {
+    numRuns: Math.ceil(numRuns * runs),
+    endOnFailure: true,
+    ...(seed === undefined ? {} : { seed })
+  })
+  if (result.failed) {
+    const { errorInstance } = result
+    const said = errorInstance instanceof Error ? errorInstance.message : String(errorInstance)
+    throw broken(law, subject, said, result.seed)
+  }
+}
+
+/** As {@link assert}, where finding out is an effect. */
+export const verify = Effect.fnUntraced(function* <E, R>(
+  law: string,
+  subject: string,
+  numRuns: number,
+  { seed = Math.trunc(Math.random() * 2 ** 31), runs = 1 }: Options,
+  complaintOf: (seed: number) => Effect.Effect<string | undefined, E, R>
+) {
+  for (const each of fc.sample(seeds, { numRuns: Math.ceil(numRuns * runs), seed })) {
+    const complaint = yield* complaintOf(each)
+    if (complaint !== undefined) return yield* broken(law, subject, complaint, seed)
+  }
+})
