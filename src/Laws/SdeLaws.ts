@@ -23,7 +23,7 @@ import * as problems from "./internal/problems.ts"
 export type Options = law.Options
 
 /** Paths side by side, over which errors are averaged. */
-const many = 150
+const many = 200
 
 const depth = 9
 
@@ -55,8 +55,8 @@ const geometric = (draw: problems.Draw, interpretation: Sde.Interpretation): Sol
 
 /** y = x + κ·sin(ωx)/ω of x = at + bW, and so of a diffusion that is not linear. */
 const bent = (draw: problems.Draw, interpretation: Sde.Interpretation): Solved => {
-  const [a, b] = [draw(-1, 1), draw(0.8, 1.2)]
-  const [k, w] = [draw(0.5, 0.7), draw(1.5, 2)]
+  const [a, b] = [draw(-1, 1), draw(0.95, 1.1)]
+  const [k, w] = [draw(0.6, 0.68), draw(2, 2.4)]
   const there = (x: number) => x + (k * Math.sin(w * x)) / w
   const slope = (x: number) => 1 + k * Math.cos(w * x)
   const back = (y: number) => {
@@ -88,17 +88,17 @@ const bent = (draw: problems.Draw, interpretation: Sde.Interpretation): Solved =
   }
 }
 
-/** dy = (a·sin y + b·cos t) dt + (c + dt) dW, in many steps of SRA1. */
+/** dy = (a·sin 2y + b·cos t) dt + (c + dt) dW, in many steps of SRA1. */
 const nonlinear = (draw: problems.Draw, interpretation: Sde.Interpretation): Solved => {
   const { problem, start, text } = driven(draw, interpretation)
-  const [a, b] = [draw(1.5, 2), draw(1, 2)]
+  const [a, b] = [draw(0.8, 1.2), draw(1, 2)]
   const changed: Sde.Problem<Vector, number, "additive"> = {
     ...problem,
     noise: "additive",
-    drift: (t, y) => y.map((each) => a * Math.sin(each) + b * Math.cos(t))
+    drift: (t, y) => y.map((each) => a * Math.sin(2 * each) + b * Math.cos(t))
   }
   return {
-    text: `${text}, with the drift ${a}·sin y + ${b}·cos t instead`,
+    text: `${text}, with the drift ${a}·sin 2y + ${b}·cos t instead`,
     problem: changed,
     start,
     solution: (path) =>
@@ -113,7 +113,7 @@ const nonlinear = (draw: problems.Draw, interpretation: Sde.Interpretation): Sol
 /** dy = (ay + b·cos t) dt + (c + dt) dW, whose solution is an integral over the path. */
 const driven = (draw: problems.Draw, interpretation: Sde.Interpretation): Solved => {
   const [a, b] = [draw(-2, -1), draw(1, 2)]
-  const [c, d] = [draw(0.5, 1), draw(0.5, 1)]
+  const [c, d] = [draw(1, 1.3), draw(0.3, 0.6)]
   return {
     text: `dy = (${a}·y + ${b}·cos t) dt + (${c} + ${d}·t) dW, y = 1 at 0`,
     problem: {
@@ -158,7 +158,7 @@ const strongOrders = (method: Sde.Method, seed: number): string | undefined => {
       const { problem, start, solution, text } = kind(problems.draws(seed), interpretation)
       const wanted = solution(path)
       const stepper = Sde.stepper(method, carrier, problem, path)
-      const points = [2, 3, 4, 5].map((level) => {
+      const points = [3, 4, 5, 6].map((level) => {
         const { y } = Fixed.run(stepper, start, { from: 0, to: 1, count: 2 ** level })
         const missed = y.reduce((sum, each, i) => sum + Math.abs(each - wanted[i]), 0) / many
         return [-level, Math.log2(missed)] as const

@@ -1148,6 +1148,9 @@ const bothWays = <V, S, B>(
   return { fixed, adaptive: parts(end.y), counts: [accepted, rejected, evaluations] }
 }
 
+/** Which of the counts are evaluations. */
+const evaluated = 2
+
 /** Numbers that came back from a device. */
 interface Numbers {
   readonly data: ArrayLike<number | bigint>
@@ -1187,7 +1190,10 @@ export const carriers: OnDevice = (method, options = {}) => {
           flattened(host.adaptive),
           text
         ) ??
-        ((host.counts ?? []).every((each, i) => each === counts[i])
+        ((host.counts ?? []).every(
+          // inner iterations may end one earlier: Jacobians are exact on tensors, differences on the host
+          (each, i) => Math.abs(each - counts[i]) <= (i === evaluated ? 0.05 * each : 0)
+        )
           ? undefined
           : `tensors take ${counts} accepted and rejected steps and evaluations, Float64Array ${host.counts}, for ${text}`)
       )

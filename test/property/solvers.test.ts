@@ -11,6 +11,9 @@ import {
   Tableau
 } from "../../src/Solver/index.ts"
 
+// orders are measured: with random seeds one run in thousands might find a problem that tells a method's order badly
+const options = { seed: 2026 }
+
 const orders = [1, 2, 3, 4, 5] as const
 
 const methods: ReadonlyArray<Method.Any> = [
@@ -49,7 +52,7 @@ const exponential = [
 
 describe("methods for y' = f(t, y)", () => {
   it.each(methods.map((each) => [each.name, each] as const))("%s", (_, method) => {
-    SolverLaws.check(method)
+    SolverLaws.check(method, options)
   })
 })
 
@@ -57,7 +60,7 @@ describe("methods for x'' = f(t, x, v)", () => {
   it.each([...symplectic, SecondOrder.nystrom4].map((each) => [each.name, each] as const))(
     "%s",
     (_, method) => {
-      SolverLaws.check(SolverLaws.secondOrder(method))
+      SolverLaws.check(SolverLaws.secondOrder(method), options)
     }
   )
 
@@ -66,14 +69,14 @@ describe("methods for x'' = f(t, x, v)", () => {
       (each) => [each.name, each] as const
     )
   )("%s, of x alone", (_, method) => {
-    SolverLaws.check(SolverLaws.secondOrder(method, { velocityFree: true }))
+    SolverLaws.check(SolverLaws.secondOrder(method, { velocityFree: true }), options)
   })
 })
 
 describe("exponential methods", () => {
   it.each(exponential.map((each) => [each.name, each] as const))("%s", (_, method) => {
     for (const rate of [0, -2, [-1, 0.5] as const])
-      SolverLaws.check(SolverLaws.exponential(method, rate))
-    SolverLaws.linearPart(method)
+      SolverLaws.check(SolverLaws.exponential(method, rate), options)
+    SolverLaws.linearPart(method, options)
   })
 })
