@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    setupFiles: ["test/support/seed.ts"],
     // Processes rather than threads: native code that aborts must not take every test along.
     pool: "forks",
     maxWorkers: Os.availableParallelism(),

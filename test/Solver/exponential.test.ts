@@ -283,7 +283,8 @@ describe("exponential integrators", () => {
   })
 
   it("are exact without a nonlinear part, for any size of step", async () => {
-    const size = fc.double({ min: 0.01, max: 3, noNaN: true })
+    // in all at most 8, so that no expected value leaves the range of numbers
+    const size = fc.double({ min: 0.01, max: 1, noNaN: true })
     fc.assert(
       fc.property(
         fc.constantFrom(...methods),
