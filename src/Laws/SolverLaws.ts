@@ -482,7 +482,6 @@ const tolerances = { absolute: 1e-6, relative: 1e-6 }
 const emptyIntervalLaw = ({ form, bind }: Subject, seed: number) => {
   const { f, exact, from, text } = problems.problem("non-autonomous", form, seed)
   const stepper = bind(f)
-  const y = exact(from)
   const ways: ReadonlyArray<Integration.Steps> = [
     { count: 3 },
     { size: 0.1 },
@@ -494,7 +493,10 @@ const emptyIntervalLaw = ({ form, bind }: Subject, seed: number) => {
       y: after,
       t,
       statistics
-    } = Effect.runSync(Integration.solve(stepper, y, { from, to: from, steps, initialStep: 0.1 }))
+    } = Effect.runSync(
+      Integration.solve(stepper, exact(from), { from, to: from, steps, initialStep: 0.1 })
+    )
+    const y = exact(from)
     if (t !== from || statistics.steps !== 0 || after.some((each, i) => each !== y[i])) {
       return `from ${from} to ${from} it takes ${statistics.steps} steps, from ${y} to ${after}, on ${text}`
     }

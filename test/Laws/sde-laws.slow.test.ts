@@ -19,6 +19,32 @@ describe("methods", () => {
     const modest: Sde.Method = { ...Sde.sra1, order: { additive: 1 } }
     expect(() => SdeLaws.strongOrder(modest, options)).toThrow(/breaks the law "strongOrder"/)
   })
+
+  it("for another integral than they say are caught", () => {
+    const ito: Sde.Method = { ...Sde.eulerMaruyama, interpretations: ["stratonovich"] }
+    const stratonovich: Sde.Method = { ...Sde.heun, interpretations: ["ito"] }
+    for (const method of [ito, stratonovich]) {
+      expect(() => SdeLaws.check(method, options)).toThrow(/the strong order is -?0\./)
+    }
+  })
+
+  it("whose inverse does not lead back are caught", () => {
+    const { rule } = Sde.reversibleHeun
+    const broken: Sde.Method = {
+      ...Sde.reversibleHeun,
+      rule: (equation) => ({ ...rule(equation), inverse: rule(equation).step })
+    }
+    expect(() => SdeLaws.inverse(broken, options)).toThrow(/breaks the law "inverse"/)
+  })
+
+  it("that treat noise as another kind are caught", () => {
+    const broken: Sde.Method = {
+      ...Sde.milstein,
+      rule: (equation) =>
+        (equation.noise === "scalar" ? Sde.eulerMaruyama : Sde.milstein).rule(equation)
+    }
+    expect(() => SdeLaws.scalarNoise(broken, options)).toThrow(/breaks the law "scalarNoise"/)
+  })
 })
 
 describe("paths", () => {
@@ -26,6 +52,15 @@ describe("paths", () => {
 
   it("of the tree are the same on every grid", () => {
     SdeLaws.path((seed, interval) => Brownian.tree(source(seed), interval), options)
+  })
+
+  it("with increments that do not change their sign backwards are caught", () => {
+    expect(() =>
+      SdeLaws.path((seed, interval) => {
+        const { increment } = Brownian.tree(source(seed), interval)
+        return { increment: (s, t) => increment(Math.min(s, t), Math.max(s, t)) }
+      }, options)
+    ).toThrow(/breaks the law "path"/)
   })
 
   it("that are drawn anew for each interval are caught", () => {

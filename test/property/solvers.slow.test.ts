@@ -1,50 +1,48 @@
-/** What takes long, or a device, of the laws of methods. */
+/** As solvers.test.ts: what takes longer. */
 import { layer } from "@effect/vitest"
 import { describe, it } from "vitest"
-import { Device } from "../../src/Device/index.ts"
+import * as Device from "../../src/Device/Device.ts"
 import { SolverLaws } from "../../src/Laws/index.ts"
-import {
-  Exponential,
-  Implicit,
-  Multistep,
-  Reversible,
-  SecondOrder,
-  Tableau
-} from "../../src/Solver/index.ts"
+import { Tableau } from "../../src/Solver/index.ts"
+import * as Devices from "../support/devices.ts"
+import { further, instances, options, symplectic } from "./solvers.ts"
 
-const { symplecticEuler, velocityVerlet, ruth3, yoshida4, yoshida6, nystrom43 } = SecondOrder
+describe("methods", () => {
+  for (const { name, subject } of further) {
+    it(`${name} keeps all laws`, () => SolverLaws.check(subject, options))
+  }
 
-const options = { seed: 2026 }
-
-describe("over 10⁵ steps", () => {
-  it.each(
-    [symplecticEuler, velocityVerlet, ruth3, yoshida4, yoshida6].map(
-      (each) => [each.name, each] as const
-    )
-  )("%s is symplectic", (_, method) => {
-    SolverLaws.symplectic(SolverLaws.secondOrder(method, { velocityFree: true }), options)
-  })
-})
-
-layer(Device.layerReference(), { excludeTestServices: true })("on tensors", (it) => {
-  const subjects: ReadonlyArray<SolverLaws.Any> = [
-    Tableau.rk38,
-    Tableau.bosh3,
-    Tableau.dopri5,
-    Tableau.dopri8,
-    Multistep.adamsBashforth(4),
-    Multistep.adamsBashforthMoulton(3),
-    Implicit.kvaerno3,
-    Implicit.rosenbrock23,
-    Reversible.asynchronousLeapfrog,
-    Reversible.coupled(Tableau.tsit5),
-    SolverLaws.secondOrder(yoshida4, { velocityFree: true }),
-    SolverLaws.secondOrder(nystrom43, { velocityFree: true }),
-    SolverLaws.exponential(Exponential.etdrk4, -2),
-    SolverLaws.exponential(Exponential.adamsBashforth(3), -2)
-  ]
-  for (const subject of subjects) {
-    it.effect(`${subject.name} agrees with the host`, () => SolverLaws.carriers(subject, options))
-    it.effect(`${subject.name} keeps systems apart`, () => SolverLaws.batch(subject, options))
+  for (const { name, subject } of symplectic) {
+    it(`${name} is symplectic over 100,000 steps`, () => SolverLaws.symplectic(subject, options))
   }
 })
+
+describe("laws", () => {
+  for (const { name, subject } of instances) {
+    it(`do not take ${name} for broken, wherever they begin`, () => {
+      for (let seed = 0; seed < 3; seed++) SolverLaws.check(subject, { ...options, seed })
+    })
+  }
+})
+
+layer(Device.layerReference(), { excludeTestServices: true })("systems side by side", (it) => {
+  for (const { name, subject } of [...instances, ...further]) {
+    it.effect(`${name} treats each for itself`, () => SolverLaws.batch(subject, options))
+  }
+})
+
+for (const device of Devices.others) {
+  layer(device.layer, { excludeTestServices: true })(device.name, (it) => {
+    for (const { name, subject } of instances) {
+      it.effect(`${name} does there what it does on the host`, () =>
+        SolverLaws.carriers(subject, options)
+      )
+    }
+
+    for (const tableau of [Tableau.rk4, Tableau.dopri5]) {
+      it.effect(`${tableau.name} treats each system for itself`, () =>
+        SolverLaws.batch(tableau, options)
+      )
+    }
+  })
+}
