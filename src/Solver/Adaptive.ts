@@ -233,13 +233,16 @@ export const initialStep = <V, S, B>(
   errorOrder: number
 ): S => {
   const { scalar, mul, div, min, max, abs, sub, select, less, add } = carrier
+  const length = abs(sub(to, from))
   const direction = select(less(from, to), scalar(1), scalar(-1))
   const size = (v: V) => errorNorm(carrier, v, y, y, controller)
   const first = f(from, y)
   const [d0, d1] = [size(y), size(first)]
   const tiny = scalar(1e-5)
   const careful = carrier.or(less(d0, tiny), less(d1, tiny))
-  const h0 = select(careful, scalar(1e-6), div(mul(scalar(0.01), d0), max(d1, scalar(1e-30))))
+  const rough = select(careful, scalar(1e-6), div(mul(scalar(0.01), d0), max(d1, scalar(1e-30))))
+  // beyond the end the right-hand side may not be defined
+  const h0 = min(rough, length)
   const signed = mul(direction, h0)
   const second = f(
     add(from, signed),
@@ -255,7 +258,7 @@ export const initialStep = <V, S, B>(
         [-1, first]
       ])
     ),
-    h0
+    max(h0, scalar(1e-30))
   )
   const steep = max(d1, d2)
   const h1 = select(
@@ -263,6 +266,6 @@ export const initialStep = <V, S, B>(
     max(scalar(1e-6), mul(h0, scalar(1e-3))),
     carrier.pow(div(scalar(0.01), max(steep, scalar(1e-15))), 1 / errorOrder)
   )
-  const chosen = min(min(mul(scalar(100), h0), h1), abs(sub(to, from)))
+  const chosen = min(min(mul(scalar(100), h0), h1), length)
   return min(max(chosen, scalar(controller.minimumStep)), scalar(controller.maximumStep))
 }

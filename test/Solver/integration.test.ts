@@ -90,6 +90,24 @@ describe("solve", () => {
     expect(back.at(2.345)).toBeCloseTo(exact(2.345), 7)
   })
 
+  it("looks at the right-hand side nowhere but between the ends", () => {
+    // a large state that hardly changes: the first guess of a step is longer than the way
+    for (const [from, to] of [
+      [1, 0],
+      [0, 1],
+      [1, 1]
+    ]) {
+      const times: Array<number> = []
+      const slow = Method.bind(Tableau.dopri5, Carrier.number, (t, _y) => {
+        times.push(t)
+        return 1e-3 * Math.sqrt(t * (1 - t))
+      })
+      solved(Integration.solve(slow, 1e3, { from, to, steps: tight }))
+      expect(Math.min(...times)).toBeGreaterThanOrEqual(0)
+      expect(Math.max(...times)).toBeLessThanOrEqual(1)
+    }
+  })
+
   it("takes an interval of no length", () => {
     for (const steps of [tight, { count: 3 }, { at: [] }]) {
       const { t, y, states, statistics } = solved(
