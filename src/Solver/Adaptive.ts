@@ -70,7 +70,7 @@ export const begin = <V, S, B, M, D>(
   y: V,
   options: Options<S> & { readonly initialStep: S }
 ): State<V, S, M> => {
-  const { scalar, abs, sub, select } = stepper.carrier
+  const { scalar, abs, sub, min, max, select } = stepper.carrier
   if (stepper.errorOrder === undefined) {
     throw new ProblemError({
       what: stepper.name,
@@ -81,10 +81,12 @@ export const begin = <V, S, B, M, D>(
   const moves = stepper.carrier.less(scalar(0), abs(sub(options.to, t)))
   // a first step that is not finite comes from a derivative that is not
   const sound = stepper.carrier.isFinite(options.initialStep)
+  const { controller, initialStep } = options
+  const bounded = min(initialStep, scalar(controller.maximumStep))
   return {
     t,
     y,
-    h: options.initialStep,
+    h: max(bounded, smallestStep(stepper.carrier, t, options)),
     memory: stepper.start(t, y),
     history: { last: scalar(1), before: scalar(1) },
     accepted: scalar(0),
@@ -97,6 +99,17 @@ export const begin = <V, S, B, M, D>(
     )
   }
 }
+
+/** No smaller steps: they hardly change the time, or not at all; near 0 they would go on shrinking for very long. */
+const smallestStep = <V, S, B>(
+  { scalar, mul, abs, sub, max, epsilon }: Carrier<V, S, B>,
+  t: S,
+  { to, controller }: Pick<Options<S>, "to" | "controller">
+): S =>
+  max(
+    scalar(controller.minimumStep),
+    max(mul(abs(t), scalar(4 * epsilon)), mul(abs(sub(to, t)), scalar(1e-30)))
+  )
 
 /**
  * The error of a step in units of the tolerance. With a coarse estimate beside the fine one it is
@@ -125,11 +138,12 @@ const errorOf = <V, S, B, M, D>(
  */
 export const advance = <V, S, B, M, D>(
   stepper: Stepper<V, S, B, M, D>,
-  { to, controller, maximumSteps = 10_000 }: Options<S>,
+  options: Options<S>,
   now: State<V, S, M>,
   active?: B
 ): { readonly next: State<V, S, M>; readonly accepted: B; readonly h: S; readonly dense: D } => {
   const { carrier } = stepper
+  const { to, controller, maximumSteps = 10_000 } = options
   const { scalar, add, sub, mul, min, max, abs, less, and, not, select } = carrier
   const errorOrder = stepper.errorOrder ?? 1
   const alive = isRunning(carrier, now)
@@ -150,13 +164,16 @@ export const advance = <V, S, B, M, D>(
   const t = select(arrives, to, add(now.t, h))
 
   const scaled = mul(size, factor(controller, carrier, errorOrder, error, now.history, good))
-  const smallest = max(scalar(controller.minimumStep), mul(abs(now.t), scalar(1e-15)))
+  const smallest = smallestStep(carrier, now.t, options)
   const wanted = max(min(scaled, scalar(controller.maximumStep)), smallest)
   // the last step was cut short by the end, not by the error: it says nothing about the next
   const stuck = and(not(good), not(less(smallest, size)))
-  const count = add(add(now.accepted, now.rejected), scalar(1))
+  const before = add(now.accepted, now.rejected)
+  const count = add(before, scalar(1))
   const ended = and(good, arrives)
-  const exhausted = and(not(ended), not(less(count, scalar(maximumSteps))))
+  // scalars of few digits cannot count far: where they stop, so must the loop
+  const counted = and(less(before, count), less(count, scalar(maximumSteps)))
+  const exhausted = and(not(ended), not(counted))
   const code = (when: B, value: number, otherwise: S): S => select(when, scalar(value), otherwise)
   const reason = code(
     ended,

@@ -22,6 +22,8 @@ import * as Linear from "./Linear.ts"
  */
 export interface Carrier<V, S, B> {
   readonly name: string
+  /** The distance from the scalar 1 to the next one. */
+  readonly epsilon: number
 
   readonly scalar: (value: number) => S
   readonly add: (a: S, b: S) => S
@@ -152,6 +154,7 @@ const host: Omit<
   Carrier<never, number, boolean>,
   "name" | "combine" | "hadamard" | "elementwise" | "extent" | "allFinite"
 > = {
+  epsilon: Number.EPSILON,
   scalar: (value) => value,
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
@@ -339,6 +342,7 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
         : Tensor.mul(float(leaf), float(over(coefficient, leaf)))
   return {
     name: options.systems === undefined ? "tensor" : "tensors side by side",
+    epsilon: { float64: 2 ** -52, float32: 2 ** -23, float16: 2 ** -10 }[dtype],
     scalar: number,
     add: (a, b) => Tensor.add(float(a), float(b)),
     sub: (a, b) => Tensor.sub(float(a), float(b)),

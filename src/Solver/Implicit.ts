@@ -166,7 +166,7 @@ export const stepper = <V, S, B>(
   const carries = tableau.firstSameAsLast || dense
   const beyond = dense && !tableau.firstSameAsLast
 
-  const { epsilon } = linear.matrices
+  const { epsilon } = carrier
   const fine =
     tolerance === "rounding"
       ? { absolute: 64 * epsilon, relative: 64 * epsilon }

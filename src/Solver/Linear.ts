@@ -34,8 +34,6 @@ export interface Linear<V, S, F = any> {
  * @category models
  */
 export interface Matrices<S, F> {
-  /** The distance from 1 to the next number. */
-  readonly epsilon: number
   readonly join: (parts: ReadonlyArray<F>) => F
   readonly split: (coordinates: F, sizes: ReadonlyArray<number>) => ReadonlyArray<F>
   /** {@link resolvent} */
@@ -149,7 +147,6 @@ const factor = (rows: Array<Float64Array>): ((v: Float64Array) => Float64Array) 
  * @category instances
  */
 export const host: Matrices<number, Float64Array> = {
-  epsilon: Number.EPSILON,
   join: (parts) => Float64Array.from(parts.flatMap((part) => [...part])),
   split: (coordinates, sizes) => {
     let from = 0
@@ -255,7 +252,6 @@ const inverse = (matrix: Real): Real => {
  * @category instances
  */
 export const tensor = (dtype: Float, systems: Shape.Shape): Matrices<Tensor.Any, Tensor.Any> => ({
-  epsilon: { float64: 2 ** -52, float32: 2 ** -23, float16: 2 ** -10 }[dtype],
   join: (parts) => Tensor.concat(parts, { axis: -1 }),
   split: (coordinates, sizes) => {
     let start = 0

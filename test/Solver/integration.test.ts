@@ -2,7 +2,14 @@ import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { Device } from "../../src/Device/index.ts"
-import { Carrier, Controller, Integration, Method, Tableau } from "../../src/Solver/index.ts"
+import {
+  Adaptive,
+  Carrier,
+  Controller,
+  Integration,
+  Method,
+  Tableau
+} from "../../src/Solver/index.ts"
 import { Tensor } from "../../src/Tensor/index.ts"
 
 const tight = Controller.pi({ absolute: 1e-10, relative: 1e-10 })
@@ -225,6 +232,29 @@ describe("failures", () => {
     })
   })
 
+  it("are found in a few steps where the right-hand side ends at time 0", () => {
+    const half = Method.bind(Tableau.dopri5, Carrier.number, (t, y) => (t <= 0 ? -y : Number.NaN))
+    const lost = failure(Integration.solve(half, 1, { from: 0, to: 1, steps, initialStep: 0.1 }))
+    expect(lost).toMatchObject({ reason: "NonFinite", time: 0, stage: 1 })
+    if (lost._tag === "SolverError") expect(lost.statistics.steps).toBeLessThan(60)
+  })
+
+  it("do not follow from a first step that is larger or smaller than the controller allows", () => {
+    const decay = Method.bind(Tableau.dopri5, Carrier.number, (_, y) => -y)
+    for (const initialStep of [1e-30, 0.9]) {
+      const { times } = solved(
+        Integration.solve(decay, 1, {
+          from: 1,
+          to: 0,
+          steps: Controller.make({ ...steps, minimumStep: 1e-3, maximumStep: 0.1 }),
+          initialStep,
+          save: "steps"
+        })
+      )
+      expect(times[0] - times[1]).toBeCloseTo(initialStep < 0.1 ? 1e-3 : 0.1, 12)
+    }
+  })
+
   it("are typed for problems that make no sense", () => {
     const message = (options: object) =>
       failure(Integration.solve(swing, 1, { from: 0, to: 1, steps, ...options })).message
@@ -313,6 +343,35 @@ describe("run", () => {
       })
     })
   })
+
+  it.each(["float16", "float32", "float64"] as const)(
+    "in %s end where the right-hand side does, not at the bound on steps",
+    async (dtype) => {
+      const carrier = Carrier.tensor<Tensor.Any>({ dtype })
+      const root = Method.bind(Tableau.dopri5, carrier, (t, y) => {
+        const rest = Tensor.sub(1, t as F64)
+        return Tensor.mul(y as F64, Tensor.sqrt(rest))
+      })
+      for (const [from, to] of [
+        [0, 2],
+        [-1, 2]
+      ]) {
+        const outcome = Integration.run(root, Tensor.ones([2], dtype) as Tensor.Any, {
+          from,
+          to,
+          steps: Controller.pi({ absolute: 1e-3, relative: 1e-3 }),
+          initialStep: 0.1
+        })
+        // as numbers, whatever the dtype
+        const { t, status } = (await evaluated({
+          t: Tensor.cast(outcome.t, "float64"),
+          status: Tensor.cast(outcome.status, "float64")
+        })) as { readonly [K in "t" | "status"]: Numbers }
+        expect(t.data[0]).toBeCloseTo(1, 2)
+        expect(status.data[0]).toBe(Adaptive.status.nonFinite)
+      }
+    }
+  )
 
   it("tells by its status what `verify` fails with", async () => {
     const outcome = Integration.run(side, ones, { from: 0, to: 3, steps: tight, maximumSteps: 20 })
