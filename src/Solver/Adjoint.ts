@@ -31,7 +31,14 @@ import type { Controller } from "./Controller.ts"
 import * as Fixed from "./Fixed.ts"
 import * as Integration from "./Integration.ts"
 import { floats, plus, pull, refill, zeros } from "./internal/cotangent.ts"
-import { firstStep, gridOf, isController, requireSaves, requireTimes } from "./internal/interval.ts"
+import {
+  firstStep,
+  gridOf,
+  isController,
+  requireBounds,
+  requireSaves,
+  requireTimes
+} from "./internal/interval.ts"
 import { runFixed } from "./internal/run.ts"
 import * as Method from "./Method.ts"
 import { ProblemError } from "./SolverError.ts"
@@ -461,6 +468,10 @@ const controlled = <V, P>(
   parameters: P
 ): Integration.Outcome<V, Tensor.Any> => {
   const { from, initialStep, maximumSteps: count } = outlineOf(problem)
+  requireBounds(problem)
+  if (!Number.isInteger(count)) {
+    throw refuse(name, `maximumSteps must be a whole number, not ${count}: steps are stored`)
+  }
   const { wanted, stops } = stopsOf(name, problem)
   const stepper = problem.stepper(parameters)
   const { carrier } = stepper

@@ -63,11 +63,16 @@ export const make = (options: Options): Controller => {
       throw new ProblemError({ what: "Controller.make", message: `Controller.make: ${message}` })
   }
   const { absolute, relative, safety, growth, shrink, minimumStep, maximumStep } = controller
+  const { proportional, integral, derivative } = controller
   demand(
     absolute >= 0 && relative >= 0 && absolute + relative > 0,
     "tolerances must not be negative, and one of them positive"
   )
   demand(Number.isFinite(absolute + relative), "tolerances must be finite")
+  demand(
+    Number.isFinite(proportional + integral + derivative),
+    `coefficients must be finite, not ${proportional}, ${integral} and ${derivative}`
+  )
   demand(safety > 0 && safety <= 1, `safety ${safety} must be above 0 and at most 1`)
   demand(
     shrink > 0 && shrink < 1 && growth > 1,

@@ -50,16 +50,23 @@ export const plan = (grid: Grid): Plan => {
     times.slice(1).forEach((time, i) => {
       demand(
         forward ? time > times[i] : time < times[i],
-        `times must rise or fall strictly, but ${time} follows ${times[i]}`
+        `times must rise or fall strictly, but ${time} follows ${times[i]} (under \`at\`, leave out the ends of the interval)`
       )
     })
     return { times, size: undefined }
   }
   const { from, to } = grid
+  // their times are listed
+  const demandCount = (count: number): void =>
+    demand(count < 2 ** 32, `${count} steps are too many: take larger ones, or a controller`)
   demand(Number.isFinite(from) && Number.isFinite(to), `cannot go from ${from} to ${to}`)
   if ("size" in grid) {
-    demand(grid.size > 0, `the size of a step must be above 0, not ${grid.size}`)
+    demand(
+      grid.size > 0 && grid.size < Number.POSITIVE_INFINITY,
+      `the size of a step must be above 0 and finite, not ${grid.size}`
+    )
     const whole = Math.abs(to - from) / grid.size
+    demandCount(whole)
     const count = Math.max(1, Math.round(whole))
     if (Math.abs(whole - count) < 1e-9 * count) return plan({ from, to, count })
     const size = Math.sign(to - from) * grid.size
@@ -71,6 +78,7 @@ export const plan = (grid: Grid): Plan => {
     Number.isInteger(count) && count > 0,
     `the number of steps must be a whole number above 0, not ${count}`
   )
+  demandCount(count)
   if (from === to) return { times: [from], size: 0 }
   const size = (to - from) / count
   return {

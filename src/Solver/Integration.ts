@@ -10,7 +10,14 @@ import * as Effect from "effect/Effect"
 import type { RepeatOptions, Stacked } from "./Carrier.ts"
 import type { Controller } from "./Controller.ts"
 import { crosses, type Event, root, stateAt, type Taken } from "./Event.ts"
-import { gridOf, isController, problem, requireSaves, requireTimes } from "./internal/interval.ts"
+import {
+  gridOf,
+  isController,
+  problem,
+  requireBounds,
+  requireSaves,
+  requireTimes
+} from "./internal/interval.ts"
 import { runControlled, runFixed } from "./internal/run.ts"
 import { failed, type Progress, reasons, walk } from "./internal/walk.ts"
 import { ProblemError, SolverError, type Statistics } from "./SolverError.ts"
@@ -38,7 +45,10 @@ export interface Options<V> {
   /** May lie before `from`: then time runs backwards. */
   readonly to: number
   readonly steps: Steps
-  /** The size of the first step, where a controller finds the others; found from the derivative unless told. */
+  /**
+   * The size of the first step, where a controller finds the others, above 0 whichever way time runs; found from the
+   * derivative unless told.
+   */
   readonly initialStep?: number
   /** Steps tried, accepted or not; 10,000 unless told. A bound for controllers only. */
   readonly maximumSteps?: number
@@ -125,6 +135,7 @@ const record = <V>(
 ): Recorded<V> => {
   const { from, to, save = "end", events = [] } = options
   requireTimes(from, to)
+  requireBounds(options)
   const wanted = typeof save === "string" ? [] : save
   requireSaves(wanted, from, to)
   const stepper = keep || wanted.length > 0 || events.length > 0 ? given.dense() : given
@@ -306,6 +317,7 @@ export const run = <V, S, B>(
   options: RunOptions<V, S>
 ): Outcome<V, S> => {
   const { from, to, steps, save } = options
+  requireBounds(options)
   if (typeof from === "number" && typeof to === "number") {
     requireTimes(from, to)
     if (Array.isArray(save)) requireSaves(save, from, to)

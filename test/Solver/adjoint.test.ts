@@ -410,6 +410,9 @@ describe("refused", () => {
     expect(solve(Adjoint.reversible(), hunt(coupled, tight, { save: [3, 2] }))).toThrow(
       "in the order of time"
     )
+    expect(solve(Adjoint.direct, hunt(coupled, tight, { maximumSteps: 1.5 }))).toThrow(
+      "must be a whole number"
+    )
     expect(() => Adjoint.checkpointed({ every: 0 })).toThrow("every must be")
     expect(() => Adjoint.reversible({ anchors: 1.5 })).toThrow("anchors must be")
   })

@@ -263,7 +263,21 @@ describe("failures", () => {
     expect(message({ save: [0.5, 0.4] })).toMatch("in the order of time")
     expect(message({ steps: { count: 0 } })).toMatch("whole number above 0")
     expect(message({ steps: { size: -1 } })).toMatch("above 0")
+    // a size from which no step follows used to leave the state as it was
+    expect(message({ steps: { size: Number.POSITIVE_INFINITY } })).toMatch("above 0 and finite")
+    expect(message({ steps: { size: 1e-300 } })).toMatch("too many")
     expect(message({ steps: { at: [0.5, 0.5] } })).toMatch("rise or fall strictly")
+    expect(message({ steps: { at: [0, 0.5, 1] } })).toMatch("leave out the ends")
+    for (const initialStep of [0, -0.1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(message({ initialStep })).toMatch("above 0 and finite")
+      expect(() => Integration.run(swing, 1, { from: 0, to: 1, steps, initialStep })).toThrow(
+        "above 0 and finite"
+      )
+    }
+    for (const maximumSteps of [0, -1, Number.NaN]) {
+      expect(message({ maximumSteps })).toMatch("at least 1")
+    }
+    expect(() => Controller.make({ ...steps, integral: Number.NaN })).toThrow("must be finite")
     const rk4 = Method.bind(Tableau.rk4, Carrier.number, (_, y) => y)
     expect(failure(Integration.solve(rk4, 1, { from: 0, to: 1, steps })).message).toMatch(
       "estimates no error"

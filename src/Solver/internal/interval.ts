@@ -25,6 +25,24 @@ export const requireTimes = (from: number, to: number): void => {
   }
 }
 
+/** Bounds of steps under a controller, as far as they are plain numbers. */
+export const requireBounds = ({
+  initialStep,
+  maximumSteps
+}: {
+  readonly initialStep?: unknown
+  readonly maximumSteps?: number
+}): void => {
+  if (typeof initialStep === "number" && !(initialStep > 0 && Number.isFinite(initialStep))) {
+    throw problem(
+      `the first step's size must be above 0 and finite, not ${initialStep}: it counts as positive whichever way time runs`
+    )
+  }
+  if (maximumSteps !== undefined && !(maximumSteps >= 1)) {
+    throw problem(`maximumSteps must be at least 1, not ${maximumSteps}`)
+  }
+}
+
 export const requireSaves = (times: ReadonlyArray<number>, from: number, to: number): void => {
   times.forEach((time, i) => {
     if (!between(from, time, to)) {
