@@ -193,17 +193,21 @@ const host: Omit<
   blank: (like) => like
 }
 
+/** Where only relative errors are tolerated: elements that are 0 and stay so have no error, instead of 0/0. */
+const leastOf = ({ absolute }: Tolerance): number => (absolute === 0 ? 1e-30 : absolute)
+
 const extentOf = (
-  { absolute, relative, norm }: Tolerance,
+  tolerance: Tolerance,
   length: number,
   error: (i: number) => number,
   a: (i: number) => number,
   b: (i: number) => number
 ): Extent<number> => {
+  const { relative, norm } = tolerance
+  const least = leastOf(tolerance)
   let total = 0
   for (let i = 0; i < length; i++) {
-    const ratio =
-      Math.abs(error(i)) / (absolute + relative * Math.max(Math.abs(a(i)), Math.abs(b(i))))
+    const ratio = Math.abs(error(i)) / (least + relative * Math.max(Math.abs(a(i)), Math.abs(b(i))))
     if (norm === "max") total = Number.isNaN(ratio) ? Number.NaN : Math.max(total, ratio)
     else total += ratio * ratio
   }
@@ -389,7 +393,8 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
     },
     choose: (verdict, then, otherwise) =>
       merge([then, otherwise], ([a, b]) => Tensor.select(bool(over(verdict, a)), a, b)) as never,
-    extent: (error, a, b, { absolute, relative, norm }) => {
+    extent: (error, a, b, tolerance) => {
+      const { relative, norm } = tolerance
       const [errors, before, after] = [error, a, b].map(
         (tree) => Tree.leavesLike<Tensor.Any>(a, tree) as ReadonlyArray<Tensor.Any>
       )
@@ -397,7 +402,7 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
         const scale = Tensor.maximum(Tensor.abs(float(before[i])), Tensor.abs(float(after[i])))
         return Tensor.div(
           Tensor.abs(float(each)),
-          Tensor.add(Tensor.mul(scale, relative), absolute)
+          Tensor.add(Tensor.mul(scale, relative), leastOf(tolerance))
         )
       })
       const count = ratios.reduce((sum, each) => sum + sizeOf(each), 0)

@@ -387,6 +387,25 @@ describe("run", () => {
     }
   )
 
+  it("takes elements that stay 0, where only relative errors are tolerated", async () => {
+    const steps = Controller.pi({ absolute: 0, relative: 1e-8 })
+    const side = Method.bind(Tableau.dopri5, Carrier.float64Array, (_, y) => y.map((each) => -each))
+    for (const norm of ["rms", "max"] as const) {
+      const options = { from: 0, to: 1, steps: { ...steps, norm } }
+      const { y } = solved(Integration.solve(side, Float64Array.of(1, 0), options))
+      expect(y[0]).toBeCloseTo(Math.exp(-1), 8)
+      expect(y[1]).toBe(0)
+      for (const dtype of ["float32", "float64"] as const) {
+        const carrier = Carrier.tensor<Tensor.Any>({ dtype })
+        const tensors = Method.bind(Tableau.dopri5, carrier, (_, y) => Tensor.neg(y as F64))
+        const start = Tensor.constant([1, 0], { dtype }) as Tensor.Any
+        const outcome = Integration.run(tensors, start, { ...options, steps: { ...steps, norm } })
+        const { status } = (await evaluated(outcome)) as { readonly status: Numbers }
+        expect(status.data[0]).toBe(Adaptive.status.done)
+      }
+    }
+  })
+
   it("tells by its status what `verify` fails with", async () => {
     const outcome = Integration.run(side, ones, { from: 0, to: 3, steps: tight, maximumSteps: 20 })
     const numbers = await evaluated(outcome)
