@@ -11,6 +11,7 @@
 import type { Float } from "../Tensor/DType.ts"
 import { Shape, Tensor, Tree } from "../Tensor/index.ts"
 import * as Linear from "./Linear.ts"
+import { ProblemError } from "./SolverError.ts"
 
 /**
  * A vector space over a scalar field: `V` vectors, `S` scalars (time, step sizes, norms), `B` verdicts.
@@ -248,7 +249,8 @@ export const number: Carrier<number, number, boolean> = {
 }
 
 /**
- * Systems on the host, in double precision. Vectors are not changed in place.
+ * Systems on the host, in double precision. Vectors are not changed in place. Throws `ProblemError` where vectors that are
+ * combined differ in length.
  *
  * @since 0.1.0
  * @category instances
@@ -258,13 +260,22 @@ export const float64Array: Carrier<Float64Array, number, boolean> = {
   name: "Float64Array",
   combine: (terms) => {
     const result = new Float64Array(terms[0][1].length)
-    for (const [c, v] of terms) for (let i = 0; i < result.length; i++) result[i] += c * v[i]
+    for (const [c, v] of terms) {
+      if (v.length !== result.length) {
+        throw new ProblemError({
+          what: "Carrier.float64Array",
+          message: `Carrier.float64Array: vectors of ${result.length} and of ${v.length} elements have no sum: a right-hand side gives as many as the state has`
+        })
+      }
+      for (let i = 0; i < result.length; i++) result[i] += c * v[i]
+    }
     return result
   },
   hadamard: (a, b) => a.map((each, i) => each * b[i]),
   elementwise: (vector, f) => {
     const values = Array.from(vector, (element) => f(number, element))
-    return values[0].map((_, k) => Float64Array.from(values, (each) => each[k]))
+    // how many values there are is known without elements, too
+    return (values[0] ?? f(number, 1)).map((_, k) => Float64Array.from(values, (each) => each[k]))
   },
   extent: (error, a, b, tolerance) =>
     extentOf(
@@ -495,7 +506,7 @@ type ScalarOf<C> = C extends Carrier<any, infer S, any> ? S : never
 type VerdictOf<C> = C extends Carrier<any, any, infer B> ? B : never
 
 /**
- * Records and tuples of carriers' vectors as one vector, all over the same scalars.
+ * Records and tuples of carriers' vectors as one vector, all over the same scalars. Throws `ProblemError` for none.
  *
  * @since 0.1.0
  * @category combinators
@@ -521,6 +532,12 @@ export const struct: {
   const entries = Object.entries(parts) as unknown as ReadonlyArray<
     readonly [keyof V, Carrier<unknown, S, B>]
   >
+  if (entries.length === 0) {
+    throw new ProblemError({
+      what: "Carrier.struct",
+      message: "Carrier.struct: there must be at least one part, which tells what scalars are"
+    })
+  }
   const [, first] = entries[0]
   const each = (f: (key: keyof V, part: Carrier<unknown, S, B>) => unknown): V => {
     const made = entries.map(([key, part]) => [key, f(key, part)] as const)

@@ -6,6 +6,8 @@ import {
   Adaptive,
   Carrier,
   Controller,
+  Exponential,
+  Implicit,
   Integration,
   Method,
   Tableau
@@ -95,6 +97,22 @@ describe("solve", () => {
     expect(() => at(5.1)).toThrow("lies between 0 and 5")
     const back = solved(Integration.solveDense(swing, exact(5), { from: 5, to: -1, steps: tight }))
     expect(back.at(2.345)).toBeCloseTo(exact(2.345), 7)
+  })
+
+  it("takes states of no elements", () => {
+    const carrier = Carrier.float64Array
+    const none = new Float64Array(0)
+    const linear = Exponential.diagonal(carrier, none)
+    for (const stepper of [
+      Method.bind(Tableau.dopri5, carrier, () => none),
+      Method.bind(Implicit.kvaerno3, carrier, () => none),
+      Exponential.stepper(Exponential.krogstad4, carrier, { linear, nonlinear: () => none })
+    ]) {
+      const { y } = solved(
+        Integration.solve(stepper, none, { from: 0, to: 1, steps: { count: 3 } })
+      )
+      expect(y).toEqual(none)
+    }
   })
 
   it("looks at the right-hand side nowhere but between the ends", () => {
@@ -278,6 +296,13 @@ describe("failures", () => {
       expect(message({ maximumSteps })).toMatch("at least 1")
     }
     expect(() => Controller.make({ ...steps, integral: Number.NaN })).toThrow("must be finite")
+    for (const wrong of [[1], [1, 2, 3]]) {
+      const side = Method.bind(Tableau.dopri5, Carrier.float64Array, () => Float64Array.from(wrong))
+      expect(
+        failure(Integration.solve(side, Float64Array.of(1, 2), { from: 0, to: 1, steps })).message
+      ).toMatch(`vectors of 2 and of ${wrong.length} elements`)
+    }
+    expect(() => Carrier.struct({})).toThrow("at least one part")
     const rk4 = Method.bind(Tableau.rk4, Carrier.number, (_, y) => y)
     expect(failure(Integration.solve(rk4, 1, { from: 0, to: 1, steps })).message).toMatch(
       "estimates no error"
