@@ -16,7 +16,7 @@ export interface Event<V, S> {
   readonly condition: (t: S, y: V) => S
   /** Which way it passes; `either` unless told. */
   readonly direction?: "rising" | "falling" | "either"
-  /** Whether the integration ends there; it does unless told. */
+  /** Whether the integration ends there; it does unless told, and in programs always. */
   readonly terminal?: boolean
 }
 
@@ -36,7 +36,7 @@ export const stateAt = <V, S, B, M, D>(
   theta: S
 ): V => stepper.interpolate({ theta, ...taken })
 
-/** Whether a condition passes through 0 between two values; one that begins at 0 does not. */
+/** Whether a condition passes through 0 between two values; one that begins at 0 does not, nor one that becomes NaN. */
 export const crosses = <V, S, B>(
   carrier: Carrier<V, S, B>,
   direction: Event<V, S>["direction"],
@@ -45,8 +45,10 @@ export const crosses = <V, S, B>(
 ): B => {
   const { less, and, or, not, scalar } = carrier
   const zero = scalar(0)
-  const rises = and(less(before, zero), not(less(after, zero)))
-  const falls = and(less(zero, before), not(less(zero, after)))
+  // false for NaN alone
+  const known = or(less(after, scalar(1)), less(zero, after))
+  const rises = and(and(less(before, zero), not(less(after, zero))), known)
+  const falls = and(and(less(zero, before), not(less(zero, after))), known)
   return direction === "rising" ? rises : direction === "falling" ? falls : or(rises, falls)
 }
 

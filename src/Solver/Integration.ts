@@ -322,6 +322,11 @@ export const run = <V, S, B>(
     requireTimes(from, to)
     if (Array.isArray(save)) requireSaves(save, from, to)
   }
+  if (options.event?.terminal === false) {
+    throw problem(
+      "an event in a program ends the integration of its system: watch others with `solve` on the host, or save states"
+    )
+  }
   if (isController(steps)) return runControlled(stepper, y, options, steps)
   if (typeof from !== "number" || typeof to !== "number") {
     throw problem("steps of known sizes need times that are plain numbers")

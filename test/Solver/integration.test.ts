@@ -189,6 +189,28 @@ describe("events", () => {
     )
   })
 
+  it("do not happen where the condition is not defined", () => {
+    for (const sign of [1, -1]) {
+      const condition = (t: number) => (t < 0.3 ? sign : Number.NaN)
+      const { endedBy, t } = solved(
+        Integration.solve(swing, 1, {
+          from: 0,
+          to: 1,
+          steps: tight,
+          events: [{ name: "lost", condition }]
+        })
+      )
+      expect([endedBy, t]).toEqual([undefined, 1])
+    }
+  })
+
+  it("end the integration in programs, and say so", () => {
+    const event = { name: "half", condition: (t: number) => t - 0.5, terminal: false }
+    expect(() => Integration.run(swing, 1, { from: 0, to: 1, steps: tight, event })).toThrow(
+      "`solve` on the host"
+    )
+  })
+
   it("cut what is saved", () => {
     const { times, t } = solved(
       Integration.solve(ball, Float64Array.of(0, 10), {
