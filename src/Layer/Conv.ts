@@ -1,0 +1,124 @@
+/**
+ * Convolutions in one, two and three dimensions, on `[batch, channels, …spatial]`. Kernels are `[out, in / groups, …]`, those of
+ * transposed convolutions `[in, out / groups, …]`, as published files have them.
+ *
+ * @since 0.1.0
+ */
+import { type Program, type Shape, Tensor } from "../Tensor/index.ts"
+import * as Initializer from "./Initializer.ts"
+import { overSpace, spread } from "./internal/features.ts"
+import type { Features, Layer } from "./Layer.ts"
+import * as Parameter from "./Parameter.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Parameters<Out extends number, B extends boolean> = {
+  readonly weight: Parameter.Parameter<Shape.Shape, "float32">
+} & (B extends false ? {} : { readonly bias: Parameter.Parameter<readonly [Out], "float32"> })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Common<
+  In extends number,
+  Out extends number,
+  Dims extends number,
+  B extends boolean
+> {
+  readonly in: In
+  readonly out: Out
+  /** Of all spatial axes, or of each. */
+  readonly kernel: number | ReadonlyArray<number>
+  /** How many spatial axes there are; 2 unless told. */
+  readonly dimensions?: Dims
+  readonly stride?: number | ReadonlyArray<number>
+  readonly dilation?: number | ReadonlyArray<number>
+  readonly groups?: number
+  /** `true` unless told. */
+  readonly bias?: B
+  readonly initializer?: Initializer.Initializer
+  readonly biasInitializer?: Initializer.Initializer
+}
+
+const withBias = (y: Tensor.Any, bias: Tensor.Any | undefined): never =>
+  (bias === undefined ? y : Tensor.add(y as Tensor.Tensor, overSpace(bias, y))) as never
+
+const parametersOf = <Out extends number, B extends boolean>(
+  shape: Shape.Shape,
+  options: Pick<Common<number, Out, number, B>, "out" | "bias" | "initializer" | "biasInitializer">
+): Parameters<Out, B> =>
+  ({
+    weight: Parameter.make(shape, options.initializer ?? Initializer.torch),
+    ...(options.bias === false
+      ? {}
+      : {
+          bias: Parameter.make(
+            [options.out],
+            options.biasInitializer ?? Initializer.torchBias(shape)
+          )
+        })
+  }) as unknown as Parameters<Out, B>
+
+/**
+ * A convolution, `[N, in, …]` → `[N, out, …]` (see `Tensor.conv`). Unless told, (kernel − 1)·dilation / 2 is padded on all sides:
+ * with odd kernels and no stride the spatial sizes stay. Begins as PyTorch's `Conv` unless told.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <
+  const In extends number,
+  const Out extends number,
+  const Dims extends number = 2,
+  const B extends boolean = true
+>(
+  options: Common<In, Out, Dims, B> & { readonly padding?: Tensor.ConvOptions["padding"] }
+): Layer<Parameters<Out, B>, Features<In, Dims>, Features<Out, Dims>> => {
+  const { groups = 1, stride = 1, dimensions = 2 } = options
+  const kernel = spread(options.kernel, dimensions)
+  const dilation = spread(options.dilation ?? 1, dimensions)
+  const padding =
+    options.padding ??
+    kernel.map((size, i): readonly [number, number] => {
+      const total = (size - 1) * dilation[i]
+      return [Math.floor(total / 2), Math.ceil(total / 2)]
+    })
+  return {
+    parameters: parametersOf([options.out, options.in / groups, ...kernel], options),
+    apply: (values, x) => {
+      const { weight, bias } = values as Program.Tensors<Parameters<Out, true>>
+      const y = Tensor.conv(x as Tensor.Tensor, weight, { padding, stride, dilation, groups })
+      return withBias(y, bias)
+    }
+  }
+}
+
+/**
+ * A transposed convolution, `[N, in, …]` → `[N, out, …]` (see `Tensor.convTranspose`), with no padding unless told. Begins as
+ * PyTorch's `ConvTranspose` unless told.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const transposed = <
+  const In extends number,
+  const Out extends number,
+  const Dims extends number = 2,
+  const B extends boolean = true
+>(
+  options: Common<In, Out, Dims, B> & Pick<Tensor.ConvTransposeOptions, "padding" | "outputPadding">
+): Layer<Parameters<Out, B>, Features<In, Dims>, Features<Out, Dims>> => {
+  const { groups = 1, stride = 1, dilation = 1, padding = 0, outputPadding = 0 } = options
+  const kernel = spread(options.kernel, options.dimensions ?? 2)
+  return {
+    parameters: parametersOf([options.in, options.out / groups, ...kernel], options),
+    apply: (values, x) => {
+      const { weight, bias } = values as Program.Tensors<Parameters<Out, true>>
+      const window = { padding, stride, dilation, groups, outputPadding }
+      return withBias(Tensor.convTranspose(x as Tensor.Tensor, weight, window), bias)
+    }
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Dense layers: x Wᵀ + b, with the weight `[out, in]` as published files have it.
+ *
+ * @since 0.1.0
+ */
+import { type Program, Tensor } from "../Tensor/index.ts"
+import * as Initializer from "./Initializer.ts"
+import type { Layer } from "./Layer.ts"
+import * as Parameter from "./Parameter.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Parameters<In extends number, Out extends number, B extends boolean> = {
+  readonly weight: Parameter.Parameter<readonly [Out, In], "float32">
+} & (B extends false ? {} : { readonly bias: Parameter.Parameter<readonly [Out], "float32"> })
+
+/**
+ * `[batch, in]` → `[batch, out]`; at run time any number of leading axes. Begins as PyTorch's `Linear` unless told.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <
+  const In extends number,
+  const Out extends number,
+  const B extends boolean = true
+>(options: {
+  readonly in: In
+  readonly out: Out
+  /** `true` unless told. */
+  readonly bias?: B
+  readonly initializer?: Initializer.Initializer
+  readonly biasInitializer?: Initializer.Initializer
+}): Layer<
+  Parameters<In, Out, B>,
+  Tensor.Tensor<readonly [number, In]>,
+  Tensor.Tensor<readonly [number, Out]>
+> => {
+  const shape = [options.out, options.in] as const
+  const parameters = {
+    weight: Parameter.make(shape, options.initializer ?? Initializer.torch),
+    ...(options.bias === false
+      ? {}
+      : {
+          bias: Parameter.make(
+            [options.out],
+            options.biasInitializer ?? Initializer.torchBias(shape)
+          )
+        })
+  }
+  return {
+    parameters: parameters as unknown as Parameters<In, Out, B>,
+    apply: (values, x) => {
+      const { weight, bias } = values as Program.Tensors<Parameters<In, Out, true>>
+      const y = Tensor.matmul(
+        x as Tensor.Tensor,
+        Tensor.matrixTranspose(weight) as Tensor.Tensor
+      ) as Tensor.Tensor
+      return (bias === undefined ? y : Tensor.add(y, bias as Tensor.Tensor)) as Tensor.Tensor<
+        readonly [number, Out]
+      >
+    }
+  }
+}

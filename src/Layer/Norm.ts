@@ -1,0 +1,161 @@
+/**
+ * Normalisations. Their parameters are `weight` (a factor) and `bias` (an offset) of each channel, as published files name them;
+ * they begin as 1 and 0.
+ *
+ * @since 0.1.0
+ */
+import { type Program, type Shape, Tensor } from "../Tensor/index.ts"
+import * as Initializer from "./Initializer.ts"
+import { overSpace } from "./internal/features.ts"
+import type { Layer } from "./Layer.ts"
+import { ConfigError } from "./LayerError.ts"
+import * as Parameter from "./Parameter.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Affine<C extends number = number, A extends boolean = true> = A extends false
+  ? {}
+  : {
+      readonly weight: Parameter.Parameter<readonly [C], "float32">
+      readonly bias: Parameter.Parameter<readonly [C], "float32">
+    }
+
+/** A layer that keeps the shape of what it is given: channels first, or for `layer` and `rms` last, unless told. */
+type Normalization<P> = Layer<P, Tensor.Tensor, Tensor.Tensor>
+
+const affine = <C extends number, A extends boolean>(
+  channels: C,
+  wanted: A | undefined
+): Affine<C, A> =>
+  (wanted === false
+    ? {}
+    : {
+        weight: Parameter.make([channels], Initializer.ones),
+        bias: Parameter.make([channels], Initializer.zeros)
+      }) as Affine<C, A>
+
+/** As functions of `Tensor` name them. */
+const named = (values: unknown): { scale?: Tensor.Tensor; bias?: Tensor.Tensor } => {
+  const { weight, bias } = values as Partial<Program.Tensors<Affine>>
+  return weight === undefined || bias === undefined ? {} : { scale: weight, bias }
+}
+
+/**
+ * Group normalisation of `[N, C, …]` (Wu and He 2018, arXiv:1803.08494). Throws `ConfigError`, with the numbers of groups that
+ * would work, where the channels do not divide by the groups.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const group = <const C extends number, const A extends boolean = true>(options: {
+  readonly channels: C
+  readonly groups: number
+  /** 1e-5 unless told. */
+  readonly epsilon?: number
+  readonly affine?: A
+}): Normalization<Affine<C, A>> => {
+  const { channels, groups, epsilon = 1e-5 } = options
+  if (!(Number.isInteger(groups) && groups > 0 && channels % groups === 0)) {
+    const divisors = Array.from({ length: channels }, (_, i) => i + 1).filter(
+      (each) => channels % each === 0
+    )
+    throw new ConfigError({
+      what: "Norm.group",
+      path: "groups",
+      message: `Norm.group: ${channels} channels do not divide into ${groups} groups; ${divisors.join(", ")} would work`
+    })
+  }
+  return {
+    parameters: affine(channels, options.affine),
+    apply: (values, x) => Tensor.groupNorm(x, { ...named(values), groups, epsilon })
+  }
+}
+
+/**
+ * Instance normalisation of `[N, C, …]` (Ulyanov et al. 2016, arXiv:1607.08022); without parameters unless `affine` is told, as
+ * PyTorch's.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const instance = <const C extends number, const A extends boolean = false>(options: {
+  readonly channels: C
+  /** 1e-5 unless told. */
+  readonly epsilon?: number
+  readonly affine?: A
+}): Normalization<Affine<C, A>> => {
+  const { channels, epsilon = 1e-5 } = options
+  return {
+    parameters: affine(channels, (options.affine ?? false) as A),
+    apply: (values, x) => Tensor.instanceNorm(x, { ...named(values), epsilon })
+  }
+}
+
+/**
+ * Layer normalisation over the last axis (Ba et al. 2016, arXiv:1607.06450).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const layer = <const C extends number, const A extends boolean = true>(options: {
+  readonly channels: C
+  /** 1e-5 unless told. */
+  readonly epsilon?: number
+  readonly affine?: A
+}): Normalization<Affine<C, A>> => {
+  const { channels, epsilon = 1e-5 } = options
+  return {
+    parameters: affine(channels, options.affine),
+    apply: (values, x) => Tensor.layerNorm(x, { ...named(values), epsilon })
+  }
+}
+
+type Factor<C extends number> = {
+  readonly weight: Parameter.Parameter<readonly [C], "float32">
+}
+
+const factor = <C extends number>(channels: C): Factor<C> => ({
+  weight: Parameter.make([channels], Initializer.ones)
+})
+
+/**
+ * x / √(mean x² + ε) times the weight, along an axis, the last unless told (Zhang and Sennrich 2019, arXiv:1910.07467).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const rms = <const C extends number>(options: {
+  readonly channels: C
+  /** 1e-5 unless told. */
+  readonly epsilon?: number
+  readonly axis?: number
+}): Normalization<Factor<C>> => {
+  const { channels, epsilon = 1e-5, axis = -1 } = options
+  return {
+    parameters: factor(channels),
+    apply: ({ weight }, x) => Tensor.rmsNorm(x, { scale: weight as Tensor.Tensor, epsilon, axis })
+  }
+}
+
+/**
+ * √C · x / ‖x‖ times the weight, over the channels of `[N, C, …]`: root mean square normalisation without an ε, as the attention of
+ * denoising-diffusion-pytorch has it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unit = <const C extends number>(options: {
+  readonly channels: C
+}): Normalization<Factor<C>> => {
+  const { channels } = options
+  return {
+    parameters: factor(channels),
+    apply: ({ weight }, x) =>
+      Tensor.mul(
+        Tensor.l2Normalize(x, { axis: 1 }),
+        overSpace(Tensor.mul(weight as Tensor.Tensor<Shape.Shape>, Math.sqrt(channels)), x)
+      ) as Tensor.Tensor
+  }
+}
