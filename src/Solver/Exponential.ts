@@ -324,7 +324,7 @@ export const make = (tableau: Tableau): Tableau => {
       const c = i === tableau.c.length ? 1 : tableau.c[i]
       const sum = row.reduce((total, weight) => total + value(weight, z), 0)
       const due = c * phi(Carrier.number, 1, c * z)[1]
-      if (Math.abs(sum - due) > 1e-12) {
+      if (!(Math.abs(sum - due) <= 1e-12)) {
         const which = i === tableau.c.length ? "the result" : `stage ${i}`
         throw new ProblemError({
           what: tableau.name,

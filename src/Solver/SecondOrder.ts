@@ -113,6 +113,12 @@ const tolerance = 1e-10
 const failure = (name: string, message: string) =>
   new ProblemError({ what: name, message: `${name}: ${message}` })
 
+const requireOrder = (name: string, order: number): void => {
+  if (!(Number.isInteger(order) && order > 0)) {
+    throw failure(name, `the order must be a whole number above 0, not ${order}`)
+  }
+}
+
 /**
  * The series of exponentials in two letters: the coefficient of each word, whose number has a leading 1 and then a 0 for
  * each drift and a 1 for each kick. From that of P, this is the series of P·exp(c·letter).
@@ -146,6 +152,7 @@ export const composition = (
   definition: Omit<Composition, "name"> & { readonly name?: string }
 ): Composition => {
   const { name = "a composition of one's own", order, drift, kick } = definition
+  requireOrder(name, order)
   if (drift.length !== kick.length) {
     throw failure(name, `${drift.length} drifts need as many kicks, not ${kick.length}`)
   }
@@ -234,6 +241,7 @@ export const nystrom = (
   }
 ): Nystrom => {
   const { name = "a Nyström method of one's own", order, c, x, v, embedded } = definition
+  requireOrder(name, order)
   const stages = c.length
   const tables = [x.a, v.a ?? x.a].map((a) => [[], ...a])
   const lists = [x.b, v.b, embedded?.x ?? x.b, embedded?.v ?? v.b]

@@ -114,10 +114,15 @@ export const verify = (
   const c = definition.c ?? sums
   if (c.length !== stages) throw fail(`${stages} stages need ${stages} nodes, not ${c.length}`)
   sums.forEach((sum, i) => {
-    if (Math.abs(sum - c[i]) > tolerance) {
+    // written so that NaN fails, too
+    if (!(Math.abs(sum - c[i]) <= tolerance)) {
       throw fail(`the coefficients of stage ${i} add up to ${sum}, but its node is ${c[i]}`)
     }
   })
+  const { order } = definition
+  if (!(Number.isInteger(order) && order > 0)) {
+    throw fail(`the order must be a whole number above 0, not ${order}`)
+  }
   const weigh = phi(rows)
   const check = (
     { b, order }: Embedded,
@@ -132,7 +137,7 @@ export const verify = (
       const values = weigh(tree)
       const sum = b.reduce((sum, weight, i) => sum + weight * values[i], 0)
       const wanted = theta ** tree.size / tree.density
-      if (Math.abs(sum - wanted) > tolerance) {
+      if (!(Math.abs(sum - wanted) <= tolerance)) {
         throw fail(
           `${what} is not of order ${order}: the condition of the tree ${show(tree)} gives ${sum}, not ${wanted}`
         )

@@ -68,6 +68,12 @@ describe("tableaus", () => {
       "the condition of the tree"
     )
     expect(() => Tableau.make({ ...third, a: [[1 / 2]] })).toThrow("2 rows")
+    expect(() => Tableau.make({ ...third, b: [1 / 6, Number.NaN, 1 / 6] })).toThrow("gives NaN")
+    expect(() => Tableau.make({ ...third, a: [[1 / 2], [-1, Number.NaN]] })).toThrow("to NaN")
+    // no conditions at all
+    for (const order of [0, -1, 2.5, Number.NaN]) {
+      expect(() => Tableau.make({ ...third, order })).toThrow("whole number above 0")
+    }
   })
 
   it("find out whether the last stage is the next one's first", () => {

@@ -171,6 +171,9 @@ describe("methods of one's own", () => {
       "the word K gives 0.9, not 1"
     )
     expect(() => SecondOrder.composition({ order: 2, drift: [1], kick: [1] })).toThrow("word DK")
+    expect(() => SecondOrder.composition({ order: 1.5, drift: [1], kick: [1] })).toThrow(
+      "whole number above 0"
+    )
     expect(() => SecondOrder.composition({ order: 1, drift: [1], kick: [1, 0] })).toThrow(
       "1 drifts need as many kicks"
     )
