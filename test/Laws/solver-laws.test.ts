@@ -172,6 +172,10 @@ describe("a controller", () => {
   }
 })
 
+it("is tried once at the least", () => {
+  expect(() => SolverLaws.order(Tableau.rk4, { order: 3, runs: 0, seed: 0 })).toThrow(LawError)
+})
+
 describe("a method", () => {
   catches(
     "that is not linear",

@@ -8,7 +8,7 @@ import { LawError } from "../LawError.ts"
 export interface Options {
   /** Where random cases begin; a new place each time unless told. */
   readonly seed?: number
-  /** How many times as many cases as usual to try. */
+  /** How many times as many cases as usual to try; one at the least. */
   readonly runs?: number
 }
 
@@ -28,6 +28,9 @@ export const broken = (
     message: `${subject} breaks the law "${law}": ${counterexample} (seed ${seed})`
   })
 
+/** A law that looked at nothing would be kept by anything. */
+const casesOf = (usual: number, times: number): number => Math.max(1, Math.ceil(usual * times))
+
 /** Finds random cases for which there is a complaint, and throws `LawError` with the first. */
 export const assert = (
   law: string,
@@ -41,7 +44,7 @@ export const assert = (
     if (complaint !== undefined) throw new Error(complaint)
   })
   const result = fc.check(property, {
-    numRuns: Math.ceil(numRuns * runs),
+    numRuns: casesOf(numRuns, runs),
     endOnFailure: true,
     ...(seed === undefined ? {} : { seed })
   })
@@ -60,7 +63,7 @@ export const verify = Effect.fnUntraced(function* <E, R>(
   { seed = Math.trunc(Math.random() * 2 ** 31), runs = 1 }: Options,
   complaintOf: (seed: number) => Effect.Effect<string | undefined, E, R>
 ) {
-  for (const each of fc.sample(seeds, { numRuns: Math.ceil(numRuns * runs), seed })) {
+  for (const each of fc.sample(seeds, { numRuns: casesOf(numRuns, runs), seed })) {
     const complaint = yield* complaintOf(each)
     if (complaint !== undefined) return yield* broken(law, subject, complaint, seed)
   }
