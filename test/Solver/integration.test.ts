@@ -329,6 +329,11 @@ describe("failures", () => {
     expect(failure(Integration.solve(rk4, 1, { from: 0, to: 1, steps })).message).toMatch(
       "estimates no error"
     )
+    // a first step would not help it
+    const { derivative: _, ...bare } = rk4
+    expect(failure(Integration.solve(bare, 1, { from: 0, to: 1, steps })).message).toMatch(
+      "estimates no error"
+    )
   })
 })
 

@@ -68,7 +68,9 @@ export const firstStep = <V, S, B>(
   }
 ): { readonly h: S; readonly extra: number } => {
   if (options.initialStep !== undefined) return { h: options.initialStep, extra: 0 }
-  const { derivative, carrier, name, errorOrder = 1 } = stepper
+  const { derivative, carrier, name, errorOrder } = stepper
+  // such a method is refused before its first step: for want of an estimate, which no first step would mend
+  if (errorOrder === undefined) return { h: carrier.scalar(0), extra: 0 }
   if (derivative === undefined) {
     throw problem(`${name} does not know the derivative, so say the first step's size: initialStep`)
   }
