@@ -415,6 +415,7 @@ export const tensor = <V>(options: {
   const { systems, like } = options
   const what = "Brownian.tensor"
   const leaves = Tree.leaves<Tensor.Spec>(like)
+  demand(leaves.length > 0, what, "a path needs a state with a tensor, or a spec, in it")
   const dtype = leaves[0].dtype
   demand(
     leaves.every((each) => each.dtype === dtype) && DType.isFloat(dtype),

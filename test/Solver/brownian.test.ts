@@ -329,6 +329,7 @@ describe("tensors", () => {
     expect(() =>
       Brownian.tensor({ key: Random.key(1), like: [like(2), Tensor.spec([2], "float32")] as never })
     ).toThrow("one float dtype")
+    expect(of({ like: {} as never }, 2)).toThrow("a state with a tensor")
     const source = Brownian.tensor<Tensor.Any>({
       key: Random.key(1),
       like: Tensor.spec([2], "float32") as never
