@@ -67,13 +67,18 @@ export const sinusoid = <const W extends number>(
   Layer.of((time) => {
     const { width, period = 10000, shift = 0, cosineFirst = false } = options
     const half = Math.floor(width / 2)
-    const frequencies = Array.from({ length: half }, (_, i) => period ** (-i / (half - shift)))
-    const angles = anglesOf(time, Tensor.constant(frequencies, { dtype: floatOf(time) }))
+    const dtype = floatOf(time)
+    // rounded where PyTorch rounds: what a network has learnt of a time hangs on the last bits of its angle
+    const round = dtype === "float64" ? (value: number) => value : Math.fround
+    const frequencies = Array.from({ length: half }, (_, i) =>
+      Math.exp(round(round(round(-Math.log(period)) * i) / (half - shift)))
+    )
+    const angles = anglesOf(time, Tensor.constant(frequencies, { dtype }))
     const waves = cosineFirst
       ? [Tensor.cos(angles), Tensor.sin(angles)]
       : [Tensor.sin(angles), Tensor.cos(angles)]
     const rest = width - 2 * half
-    const zeros = Tensor.zeros([time.shape[0], rest], floatOf(time)) as Tensor.Tensor
+    const zeros = Tensor.zeros([time.shape[0], rest], dtype) as Tensor.Tensor
     return Tensor.concat(rest === 0 ? waves : [...waves, zeros], { axis: 1 }) as Tensor.Tensor<
       readonly [number, W]
     >

@@ -16,9 +16,12 @@
  *
  * @since 0.1.0
  */
+
+import type { Outcome } from "../Solver/Integration.ts"
 import type { Float } from "../Tensor/DType.ts"
-import { type Program, Random, type Shape, Tensor, Tree } from "../Tensor/index.ts"
-import { hash, join } from "./internal/path.ts"
+import { type Program, type Random, type Shape, Tensor, Tree } from "../Tensor/index.ts"
+import { join } from "./internal/path.ts"
+import { place } from "./internal/place.ts"
 import type { Parameter } from "./Parameter.ts"
 
 /**
@@ -35,8 +38,20 @@ export interface Context {
   readonly key?: Random.Key
   /** The layer's own path from the root; empty unless told. */
   readonly path?: string
-  /** Told of every layer that is applied, before; what it returns is told of the result (see `Summary`). */
-  readonly observe?: (path: string, layer: Any) => (application: Application) => void
+  readonly observer?: Observer
+}
+
+/**
+ * Who is told what is applied within a layer, and how (see `Summary`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Observer {
+  /** Called before a layer is applied; what it returns, after. */
+  readonly entered: (path: string, layer: Any) => (application: Application) => void
+  /** Called for each differential equation. */
+  readonly integrated: (path: string, integration: Integration) => void
 }
 
 /**
@@ -50,8 +65,22 @@ export interface Application {
   readonly input: unknown
   readonly condition: unknown
   readonly output: unknown
-  /** Evaluations of the derivative, where the layer is a differential equation. */
-  readonly evaluations?: Tensor.Any | undefined
+}
+
+/**
+ * How a differential equation within a network was integrated.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Integration {
+  /** Of the method. */
+  readonly name: string
+  readonly outcome: Omit<Outcome<unknown, Tensor.Any>, "saved">
+  /** Evaluations of the derivative, where they are known beforehand: with fixed steps. */
+  readonly evaluations: number | undefined
+  /** Applies the derivative once, where the equation begins, for an observer of its own. */
+  readonly once: (observer: Observer) => void
 }
 
 /** Conditions that a layer does not need may be left out. */
@@ -153,26 +182,9 @@ const parametersOf = (tree: object): unknown =>
           children(tree).map(([name, child]) => [name, parametersOf(child)])
         )
 
-/** A layer's function, told what lies above it. */
-const placed =
-  (layer: Any, values: unknown, context: Context, name: string) =>
-  (input: unknown, condition: unknown): unknown => {
-    const path = join(context.path ?? "", name)
-    const told = context.observe?.(path, layer)
-    const output = layer.apply(values as never, input, condition, {
-      ...context,
-      path,
-      ...(context.key === undefined ? {} : { key: below(context.key, name) })
-    })
-    told?.({ values, input, condition, output })
-    return output
-  }
-
-const below = (key: Random.Key, name: string): Random.Key => Random.foldIn(key, hash(name)[0])
-
 const bindAll = (tree: object, values: unknown, context: Context, name: string): unknown =>
   isLayer(tree)
-    ? placed(tree, values, context, name)
+    ? place(tree, values, context, name)
     : isParameter(tree)
       ? values
       : rebuilt(

@@ -1,0 +1,177 @@
+/**
+ * How the differential equations of a network are integrated: a method, its steps, and an adjoint. By name, in configurations; as
+ * a value, with a method of one's own; or as a service, which takes the place of what configurations say.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as EffectLayer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import {
+  Adjoint,
+  Controller,
+  type Integration,
+  type Method,
+  Multistep,
+  Reversible,
+  SecondOrder,
+  Tableau
+} from "../Solver/index.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Integrator {
+  /** For equations of first order, which those of second order are reduced to; or for equations of second order alone. */
+  readonly method: Method.Any | SecondOrder.Method
+  readonly steps: Integration.Steps
+  readonly adjoint: Adjoint.Adjoint
+  /** See `Adjoint.Problem`. */
+  readonly maximumSteps?: number
+}
+
+/**
+ * The methods that configurations know. `coupled-…` are the reversible forms of tableaus (`Reversible.coupled`), with twice the
+ * evaluations; from `symplectic-euler` on they are for blocks of second order.
+ *
+ * @since 0.1.0
+ * @category instances
+ */
+export const methods = {
+  euler: Tableau.euler,
+  midpoint: Tableau.midpoint,
+  heun: Tableau.heun,
+  ralston: Tableau.ralston,
+  heun3: Tableau.heun3,
+  rk4: Tableau.rk4,
+  rk38: Tableau.rk38,
+  ssprk33: Tableau.ssprk33,
+  bosh3: Tableau.bosh3,
+  dopri5: Tableau.dopri5,
+  tsit5: Tableau.tsit5,
+  dopri8: Tableau.dopri8,
+  "adams-bashforth-2": Multistep.adamsBashforth(2),
+  "adams-bashforth-3": Multistep.adamsBashforth(3),
+  "adams-bashforth-4": Multistep.adamsBashforth(4),
+  "asynchronous-leapfrog": Reversible.asynchronousLeapfrog,
+  "reversible-heun": Reversible.reversibleHeun,
+  "coupled-euler": Reversible.coupled(Tableau.euler),
+  "coupled-midpoint": Reversible.coupled(Tableau.midpoint),
+  "coupled-rk4": Reversible.coupled(Tableau.rk4),
+  "coupled-rk38": Reversible.coupled(Tableau.rk38),
+  "coupled-dopri5": Reversible.coupled(Tableau.dopri5),
+  "coupled-tsit5": Reversible.coupled(Tableau.tsit5),
+  "symplectic-euler": SecondOrder.symplecticEuler,
+  "velocity-verlet": SecondOrder.velocityVerlet,
+  nystrom4: SecondOrder.nystrom4
+} as const satisfies Record<string, Integrator["method"]>
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type MethodName = keyof typeof methods
+
+/** Written out, a few steps are faster than a loop, and take no more memory. */
+const few = 4
+
+const direct: Adjoint.Adjoint = {
+  name: "direct",
+  integrate: (problem, y, parameters) => {
+    const { steps } = problem
+    const short = "count" in steps && steps.count <= few
+    return (short ? Adjoint.unrolled : Adjoint.direct).integrate(problem, y, parameters)
+  }
+}
+
+/**
+ * The adjoints that configurations know; `direct` writes up to four steps out.
+ *
+ * @since 0.1.0
+ * @category instances
+ */
+export const adjoints = {
+  direct,
+  checkpointed: Adjoint.checkpointed(),
+  reversible: Adjoint.reversible(),
+  backsolve: Adjoint.backsolve()
+} as const satisfies Record<string, Adjoint.Adjoint>
+
+const named = <T extends Readonly<Record<string, unknown>>>(all: T) =>
+  Schema.Literals(Object.keys(all) as ReadonlyArray<keyof T & string>)
+
+/**
+ * An integrator by name: so many equal steps, or a tolerance for adaptive ones.
+ *
+ * ```json
+ * { "method": "rk38", "steps": 1, "adjoint": "direct" }
+ * { "method": "dopri5", "steps": { "relative": 1e-3, "absolute": 1e-3 }, "adjoint": "backsolve" }
+ * ```
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Config = Schema.Struct({
+  method: named(methods),
+  steps: Schema.Union([
+    Schema.Int.check(Schema.isGreaterThan(0)),
+    Schema.Struct({
+      relative: Schema.Finite,
+      absolute: Schema.Finite,
+      maximumSteps: Schema.optionalKey(Schema.Int)
+    })
+  ]),
+  adjoint: named(adjoints)
+})
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export type Config = typeof Config.Type
+
+/**
+ * The integrator that a configuration names. Throws `ProblemError` for tolerances that make no sense.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const of = ({ method, steps, adjoint }: Config): Integrator => {
+  const shared = { method: methods[method], adjoint: adjoints[adjoint] }
+  if (typeof steps === "number") return { ...shared, steps: { count: steps } }
+  const { maximumSteps, ...tolerance } = steps
+  return {
+    ...shared,
+    steps: Controller.make(tolerance),
+    ...(maximumSteps === undefined ? {} : { maximumSteps })
+  }
+}
+
+/**
+ * What networks are integrated by, whatever their configurations say; nothing unless provided.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export const Current = Context.Reference<Integrator | undefined>("odeon/Integrator", {
+  defaultValue: () => undefined
+})
+
+/**
+ * Integrates the networks that are made under it by one integrator.
+ *
+ * ```ts
+ * const adaptive = Integrator.layer({
+ *   method: Tableau.dopri5,
+ *   steps: Controller.pi({ absolute: 1e-3, relative: 1e-3 }),
+ *   adjoint: Adjoint.checkpointed()
+ * })
+ * const network = CUNet.preset("cunet").pipe(Effect.provide(adaptive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export const layer = (integrator: Integrator): EffectLayer.Layer<never> =>
+  EffectLayer.succeed(Current, integrator)
