@@ -82,6 +82,11 @@ const demand = (holds: boolean, what: string, message: string): void => {
   if (!holds) throw new ProblemError({ what, message: `${what}: ${message}` })
 }
 
+/** On the host a verdict is known at once: there it is demanded, where a program can but go on with NaN. */
+const demandKnown = (verdict: unknown, what: string, message: () => string): void => {
+  if (verdict === false) demand(false, what, message())
+}
+
 /** The length of an interval whose ends come in any order. */
 const lengthOf = (what: string, { from, to }: { readonly from: number; readonly to: number }) => {
   const length = Math.abs(to - from)
@@ -100,7 +105,9 @@ const lengthOf = (what: string, { from, to }: { readonly from: number; readonly 
  * The interval is halved `depth` times (16 unless told), into leaves. Between times that do not lie in one leaf increments and
  * areas have exactly the law of Brownian motion, but that times within 1/64 of a leaf from its ends count as those ends, so
  * that rounding of times does no harm. So no step should be shorter than a few leaves; with `float32` times have 24 bits,
- * which the depth of 16 is made for. Outside of the interval everything is NaN.
+ * which the depth of 16 is made for.
+ *
+ * Outside of the interval there is no path: an increment throws `ProblemError` on the host, and is NaN on tensors.
  *
  * An increment takes 2·depth + 3 draws; on tensors it is one scan of `depth` steps.
  *
@@ -258,6 +265,14 @@ export const tree = <V, S, B>(
         times(sub(still(time), scalar(Math.min(options.from, options.to))), 1 / length)
       )
       const [first, last] = [min(s, t), max(s, t)]
+      const slack = margin / 2 ** depth
+      const inside = and(less(scalar(-slack), first), less(last, scalar(1 + slack)))
+      demandKnown(
+        inside,
+        what,
+        () =>
+          `the path lies between ${options.from} and ${options.to} and knows no increment from ${from} to ${to}: make it over all times that are integrated`
+      )
       const [w, third] = normals(zero)
       const area = combine([[1 / Math.sqrt(12), third]])
       const nothing = combine([[0, w]])
@@ -278,12 +293,8 @@ export const tree = <V, S, B>(
         join(behind(either(together, tail, whole), head), start.passed),
         join(end.passed, either(together, passed, tail))
       )
-      const beyond = or(
-        less(first, scalar(-margin / 2 ** depth)),
-        less(scalar(1 + margin / 2 ** depth), last)
-      )
       const sign = select(less(t, s), scalar(-1), one)
-      const unit = select(beyond, scalar(Number.NaN), times(sign, Math.sqrt(leaf)))
+      const unit = select(inside, times(sign, Math.sqrt(leaf)), scalar(Number.NaN))
       return {
         w: combine([[unit, between.w]]),
         area: combine([[times(unit, leaf), between.area]])
@@ -294,7 +305,8 @@ export const tree = <V, S, B>(
 
 /**
  * A path on one fixed grid of `count` equal steps (in either order of time): two draws a step, of which each step's are its
- * own. Over intervals that are not a step of the grid everything is NaN. Another grid is another path.
+ * own. Another grid is another path. Over an interval that is not a step of the grid an increment throws `ProblemError` on
+ * the host, and is NaN on tensors.
  *
  * Throws `ProblemError` for an empty interval, or a count that is no whole number above 0 or that scalars cannot tell.
  *
@@ -324,6 +336,12 @@ export const steps = <V, S, B>(
       const near = (distance: S, bound: number): B => less(abs(distance), scalar(bound))
       const inside = near(sub(middle, scalar(count / 2)), count / 2)
       const whole = and(inside, near(sub(abs(sub(t, s)), scalar(1)), 0.01))
+      demandKnown(
+        whole,
+        what,
+        () =>
+          `the path has ${count} steps between ${options.from} and ${options.to}, and from ${from} to ${to} is none of them: integrate in these steps, or take Brownian.tree`
+      )
       const [w, area] = normals(select(inside, middle, scalar(0)))
       const sign = select(less(t, s), scalar(-1), scalar(1))
       const unit = mul(select(whole, sign, scalar(Number.NaN)), scalar(Math.sqrt(size)))

@@ -4,6 +4,8 @@ import { describe, expect, it } from "vitest"
 import * as Device from "../../src/Device/Device.ts"
 import * as Brownian from "../../src/Solver/Brownian.ts"
 import * as Carrier from "../../src/Solver/Carrier.ts"
+import * as Integration from "../../src/Solver/Integration.ts"
+import * as Sde from "../../src/Solver/Sde.ts"
 import * as HostRandom from "../../src/Tensor/HostRandom.ts"
 import * as Random from "../../src/Tensor/Random.ts"
 import * as Tensor from "../../src/Tensor/Tensor.ts"
@@ -187,7 +189,7 @@ describe("a tree", () => {
       expect(Math.abs(thirds.increment(0.1 + off, 0.15 - off).w - exact)).toBeLessThan(1e-12)
   })
 
-  it("is the same when its ends change places, and is nothing outside", () => {
+  it("is the same when its ends change places, and there is none outside", () => {
     const key = HostRandom.key(5)
     const back = Brownian.tree(float64Array(key, 3), { from: 2, to: 0 })
     expect(back.increment(0.3, 0.9)).toEqual(tree.increment(0.3, 0.9))
@@ -196,8 +198,19 @@ describe("a tree", () => {
       [1, 2.1],
       [3, 4]
     ])
-      expect(tree.increment(s, t).w.every(Number.isNaN)).toBe(true)
+      expect(() => tree.increment(s, t)).toThrow(`between 0 and 2 and knows no increment from ${s}`)
     expect([...tree.increment(0.7, 0.7).w].map(Math.abs)).toEqual([0, 0, 0])
+  })
+
+  it("too short for an integration is what that fails with", () => {
+    const path = Brownian.tree(number(HostRandom.key(5)), { from: 0, to: 1 })
+    const problem = { drift: () => 0, diffusion: () => 1, noise: "additive" } as const
+    const stepper = Sde.stepper(Sde.eulerMaruyama, Carrier.number, problem, path)
+    const solve = Integration.solve(stepper, 0, { from: 0, to: 2, steps: { count: 4 } })
+    expect(Effect.runSync(Effect.flip(solve))).toMatchObject({
+      _tag: "ProblemError",
+      message: expect.stringContaining("between 0 and 1 and knows no increment from 1 to 1.5")
+    })
   })
 
   it("refuses intervals and depths that make no sense", () => {
@@ -235,7 +248,7 @@ describe("steps", () => {
       [0, 1.0],
       [Number.NaN, 1]
     ])
-      expect(path.increment(s, t)).toEqual({ w: Number.NaN, area: Number.NaN })
+      expect(() => path.increment(s, t)).toThrow(`from ${s} to ${t} is none of them`)
     const source = number(HostRandom.key(1))
     expect(() => Brownian.steps(source, { ...options, count: 0.5 })).toThrow("number of steps")
     expect(() => Brownian.steps(source, { from: 0, to: 0, count: 1 })).toThrow("some length")
@@ -278,6 +291,19 @@ describe("tensors", () => {
       close(each.w.data as never, expected.w, tolerance)
       close(each.area.data as never, expected.area, tolerance)
     })
+  })
+
+  it("are NaN outside", async () => {
+    const like = Tensor.spec([2], "float64") as never
+    const source = Brownian.tensor<Tensor.Any>({ key: Random.key(21), like })
+    const [s, t] = [0.9, 1.1].map((time) => Tensor.scalar(time, "float64"))
+    const interval = { from: 0, to: 1 }
+    const found = await evaluate([
+      Brownian.tree(source, interval).increment(s, t),
+      Brownian.steps(source, { ...interval, count: 5 }).increment(s, t)
+    ])
+    for (const { w, area } of found)
+      expect([...w.data, ...area.data]).toEqual(Array.from({ length: 4 }, () => Number.NaN))
   })
 
   it("draw for each system, at its own time, what it would draw alone", async () => {
