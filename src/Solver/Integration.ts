@@ -19,7 +19,7 @@ import {
   requireTimes
 } from "./internal/interval.ts"
 import { runControlled, runFixed } from "./internal/run.ts"
-import { failed, type Progress, reasons, walk } from "./internal/walk.ts"
+import { failed, type Progress, reasons, remedies, walk } from "./internal/walk.ts"
 import { ProblemError, SolverError, type Statistics } from "./SolverError.ts"
 import type { Stepper } from "./Stepper.ts"
 
@@ -337,6 +337,14 @@ export const run = <V, S, B>(
   return runFixed(stepper, y, options, gridOf(steps, from, to))
 }
 
+/** What would help a program, which does not tell which tolerances it had, nor what it integrated. */
+const remedyOf = (reason: SolverError["reason"], epsilon: number | undefined): string =>
+  reason === "NonFinite"
+    ? `${remedies[reason]}; of a stochastic equation look whether its Brownian path lies over all times that are integrated`
+    : epsilon !== undefined && (reason === "MaximumSteps" || reason === "MinimumStep")
+      ? `${remedies[reason]}; a relative tolerance should be well above ${epsilon}, the rounding of these numbers`
+      : remedies[reason]
+
 /** What is left of an array that came back from a device: its numbers. */
 interface Numbers {
   readonly data: ArrayLike<number | bigint>
@@ -350,7 +358,7 @@ interface Numbers {
  * @category integration
  */
 export const verify = (
-  { name }: { readonly name: string },
+  { name, carrier }: { readonly name: string; readonly carrier?: { readonly epsilon: number } },
   to: number,
   outcome: { readonly [K in Exclude<keyof Outcome<unknown, unknown>, "y" | "saved">]: Numbers } & {
     readonly y: unknown
@@ -371,7 +379,8 @@ export const verify = (
         t: at(outcome.t, i),
         y: outcome.y,
         statistics: { steps: accepted + rejected, accepted, rejected, evaluations },
-        stage: undefined
+        stage: undefined,
+        remedy: remedyOf(reason, carrier?.epsilon)
       })
     )
   }

@@ -4,15 +4,17 @@ import { describe, expect, it } from "vitest"
 import { Device } from "../../src/Device/index.ts"
 import {
   Adaptive,
+  Brownian,
   Carrier,
   Controller,
   Exponential,
   Implicit,
   Integration,
   Method,
+  Sde,
   Tableau
 } from "../../src/Solver/index.ts"
-import { Tensor } from "../../src/Tensor/index.ts"
+import { Random, Tensor } from "../../src/Tensor/index.ts"
 
 const tight = Controller.pi({ absolute: 1e-10, relative: 1e-10 })
 const swing = Method.bind(Tableau.dopri5, Carrier.number, (t, y) => y * Math.cos(t))
@@ -272,6 +274,36 @@ describe("failures", () => {
     })
   })
 
+  it("before the first step name the right-hand side there", () => {
+    const side = (f: (t: number) => number) =>
+      failure(
+        Integration.solve(
+          Method.bind(Tableau.dopri5, Carrier.number, (t, y) => y + f(t)),
+          1,
+          { from: 2, to: 5, steps }
+        )
+      )
+    const never = side(() => Number.NaN)
+    expect(never).toMatchObject({ reason: "NonFinite", time: 2 })
+    expect(never.message).toMatch("look at the right-hand side at time 2, where it is not finite")
+    const soon = side((t) => (t > 2 ? Number.NaN : 1))
+    expect(soon).toMatchObject({ reason: "NonFinite", time: 2 })
+    expect(soon.message).toMatch("just after time 2")
+    expect(soon.message).toMatch("initialStep")
+  })
+
+  it("of tolerances below rounding say so", () => {
+    const { message } = failure(
+      Integration.solve(swing, 1, {
+        from: 0,
+        to: 1e3,
+        steps: Controller.pi({ absolute: 0, relative: 1e-20 })
+      })
+    )
+    expect(message).toMatch("relative 1e-20: they ask for more digits than numbers have")
+    expect(message).not.toMatch("raise maximumSteps")
+  })
+
   it("are found in a few steps where the right-hand side ends at time 0", () => {
     const half = Method.bind(Tableau.dopri5, Carrier.number, (t, y) => (t <= 0 ? -y : Number.NaN))
     const lost = failure(Integration.solve(half, 1, { from: 0, to: 1, steps, initialStep: 0.1 }))
@@ -410,6 +442,23 @@ describe("run", () => {
     })
   })
 
+  it("off a Brownian path says what else than the right-hand side may be amiss", async () => {
+    const single = Carrier.tensor<Tensor.Any>()
+    const like = Tensor.zeros([2]) as Tensor.Any
+    const path = Brownian.tree(Brownian.tensor({ key: Random.key(1), like }), { from: 0, to: 1 })
+    const noisy = Sde.stepper(
+      Sde.eulerMaruyama,
+      single,
+      { drift: () => like, diffusion: () => Tensor.ones([2]) as Tensor.Any, noise: "additive" },
+      path
+    )
+    const steps = { count: 4 }
+    const outcome = await evaluated(Integration.run(noisy, like, { from: 0, to: 2, steps }))
+    const error = failure(Integration.verify(noisy, 2, outcome))
+    expect(error).toMatchObject({ reason: "NonFinite" })
+    expect(error.message).toMatch("look whether its Brownian path lies over all times")
+  })
+
   it.each(["float16", "float32", "float64"] as const)(
     "in %s end where the right-hand side does, not at the bound on steps",
     async (dtype) => {
@@ -463,6 +512,7 @@ describe("run", () => {
     const numbers = await evaluated(outcome)
     const error = failure(Integration.verify(side, 3, numbers))
     expect(error).toMatchObject({ reason: "MaximumSteps", statistics: { steps: 20 } })
+    expect(error.message).toMatch(`relative tolerance should be well above ${2 ** -52}`)
     const fine = await evaluated(Integration.run(side, ones, { from: 0, to: 3, steps: tight }))
     expect(Effect.runSync(Integration.verify(side, 3, fine))).toBeUndefined()
   })

@@ -2,6 +2,7 @@
  * Integration on the host, step by step.
  */
 import * as Adaptive from "../Adaptive.ts"
+import { errorNorm } from "../Carrier.ts"
 import type { Controller } from "../Controller.ts"
 import type { Taken } from "../Event.ts"
 import * as Fixed from "../Fixed.ts"
@@ -20,6 +21,8 @@ export interface Progress<V> {
 type Failure<V> = Progress<V> & {
   readonly reason: SolverError["reason"]
   readonly stage: number | undefined
+  /** What would help, where more is known of it than the reason. */
+  readonly remedy?: string | undefined
 }
 
 const firstBroken = <V>(
@@ -80,15 +83,42 @@ function* controlled<V>(
   }
   const reason = reasons[state.status]
   if (reason === undefined) return undefined
+  const remedy =
+    reason === "NonFinite" && !Number.isFinite(h)
+      ? unstarted(stepper, y, options.from)
+      : reason === "MaximumSteps" || reason === "MinimumStep"
+        ? untellable(stepper, state.y, options.controller)
+        : undefined
   return {
     ...progress(),
     reason,
+    remedy,
     stage:
       reason === "NonFinite"
         ? firstBroken(stepper, state.t, Number.isFinite(size) ? size : 0, state.y, state.memory)
         : undefined
   }
 }
+
+/** What to say where the estimate of the first step's size is not finite. */
+const unstarted = <V>(
+  { carrier, derivative }: Stepper<V, number, boolean>,
+  y: V,
+  from: number
+): string =>
+  derivative === undefined || carrier.allFinite(derivative(from, y))
+    ? `look at the right-hand side just after time ${from}, where it is not finite as the first step's size is estimated, or say that size: initialStep`
+    : `look at the right-hand side at time ${from}, where it is not finite to begin with`
+
+/** What to say where no more error is tolerated than rounding makes. */
+const untellable = <V>(
+  { carrier }: Stepper<V, number, boolean>,
+  y: V,
+  controller: Controller
+): string | undefined =>
+  errorNorm(carrier, y, y, y, controller) * carrier.epsilon > 1
+    ? `raise the tolerances, absolute ${controller.absolute} and relative ${controller.relative}: they ask for more digits than numbers have, of which the relative one should be well above ${carrier.epsilon}`
+    : undefined
 
 /** Why it ended, by status; nothing for those that arrived. */
 export const reasons: Readonly<Record<number, SolverError["reason"]>> = {
@@ -132,7 +162,8 @@ function* prescribed<V>(stepper: Stepper<V, number, boolean>, y: V, grid: Fixed.
   return undefined
 }
 
-const remedies: Readonly<Record<SolverError["reason"], string>> = {
+/** What would help, by reason. */
+export const remedies: Readonly<Record<SolverError["reason"], string>> = {
   MaximumSteps:
     "raise maximumSteps, loosen the tolerances, or take an implicit method if the problem is stiff",
   MinimumStep:
@@ -150,7 +181,7 @@ const happened: Readonly<Record<SolverError["reason"], string>> = {
 }
 
 export const failed = <V>(method: string, to: number, failure: Failure<V>): SolverError => {
-  const { reason, t, y, statistics, stage } = failure
+  const { reason, t, y, statistics, stage, remedy = remedies[reason] } = failure
   const where = stage === undefined ? "" : `, in stage ${stage} of a step`
   return new SolverError({
     reason,
@@ -159,6 +190,6 @@ export const failed = <V>(method: string, to: number, failure: Failure<V>): Solv
     state: y,
     statistics,
     ...(stage === undefined ? {} : { stage }),
-    message: `${method} ${happened[reason]} at time ${t}${where}, on its way to ${to}, after ${statistics.steps} steps: ${remedies[reason]}`
+    message: `${method} ${happened[reason]} at time ${t}${where}, on its way to ${to}, after ${statistics.steps} steps: ${remedy}`
   })
 }
