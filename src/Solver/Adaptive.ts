@@ -60,7 +60,8 @@ export interface State<V, S, M> {
 }
 
 /**
- * The state of an integration before its first step.
+ * The state of an integration before its first step. Throws `ProblemError` for a method that estimates no error, and for scalars
+ * of `float16`: control takes errors and times of more digits, and numbers out of their range.
  *
  * @since 0.1.0
  * @category steps
@@ -75,6 +76,12 @@ export const begin = <V, S, B, M, D>(
     throw new ProblemError({
       what: stepper.name,
       message: `${stepper.name} estimates no error, so its steps cannot be controlled: use constant steps, or a method with an embedded one`
+    })
+  }
+  if (stepper.carrier.epsilon > 2 ** -20) {
+    throw new ProblemError({
+      what: stepper.name,
+      message: `${stepper.name}: steps cannot be controlled in float16, whose times and errors have 11 bits: take Carrier.tensor({ dtype: "float32" }) and cast within the right-hand side, or constant steps`
     })
   }
   const t = options.from

@@ -459,7 +459,20 @@ describe("run", () => {
     expect(error.message).toMatch("look whether its Brownian path lies over all times")
   })
 
-  it.each(["float16", "float32", "float64"] as const)(
+  it("refuses to control steps in float16, where the bounds of control are 0 or infinite", () => {
+    const half = Method.bind(Tableau.dopri5, Carrier.tensor<Tensor.Any>({ dtype: "float16" }), () =>
+      Tensor.zeros([2], "float16")
+    )
+    const start = Tensor.ones([2], "float16") as Tensor.Any
+    const run = (steps: Integration.Steps) => () =>
+      Integration.run(half, start, { from: 0, to: 1, steps })
+    expect(run(Controller.pi({ absolute: 1e-2, relative: 1e-2 }))).toThrow(
+      'take Carrier.tensor({ dtype: "float32" })'
+    )
+    expect(run({ count: 3 })).not.toThrow()
+  })
+
+  it.each(["float32", "float64"] as const)(
     "in %s end where the right-hand side does, not at the bound on steps",
     async (dtype) => {
       const carrier = Carrier.tensor<Tensor.Any>({ dtype })
