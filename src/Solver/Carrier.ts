@@ -349,6 +349,11 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
     return how === "all" ? Tensor.all(bool(leaf), { axis }) : Tensor[how](float(leaf), { axis })
   }
   const sizeOf = (leaf: Tensor.Any): number => Shape.size(leaf.shape.slice(shape.length))
+  const verdict = (value: boolean): Tensor.Any =>
+    Tensor.cast(Tensor.full(shape, value ? 1 : 0, "int32"), "bool")
+  /** The leaves that have elements. */
+  const filled = (vector: unknown): ReadonlyArray<Tensor.Any> =>
+    Tree.leaves<Tensor.Any>(vector).filter((leaf) => sizeOf(leaf) > 0)
   const term = (coefficient: Scalar | number, leaf: Tensor.Any): Tensor.Any =>
     coefficient === 1
       ? leaf
@@ -373,12 +378,12 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
     and: (a, b) => Tensor.and(bool(a), bool(b)),
     or: (a, b) => Tensor.or(bool(a), bool(b)),
     not: (a) => Tensor.not(bool(a)),
-    verdict: (value) => Tensor.cast(Tensor.full(shape, value ? 1 : 0, "int32"), "bool"),
+    verdict,
     isFinite: (a) => Tensor.isFinite(float(a)),
     allFinite: (vector) =>
-      Tree.leaves<Tensor.Any>(vector)
+      filled(vector)
         .map((leaf) => gather(Tensor.isFinite(float(leaf)), "all"))
-        .reduce((a, b) => Tensor.and(bool(a), bool(b))),
+        .reduce((a, b) => Tensor.and(bool(a), bool(b)), verdict(true)),
     combine: (terms) => {
       const live = terms.filter(([coefficient]) => coefficient !== 0)
       const used = live.length === 0 ? terms.slice(0, 1) : live
@@ -395,7 +400,8 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
       // without systems side by side scalars are tensors of any shape
       const elements = tensor<Tensor.Any>({ dtype })
       const values = Tree.leaves<Tensor.Any>(vector).map((leaf) => f(elements, leaf))
-      return values[0].map((_, k) =>
+      // how many values there are is known without leaves, too
+      return (values[0] ?? f(elements, Tensor.scalar(1, dtype))).map((_, k) =>
         Tree.refill(
           vector,
           values.map((each) => each[k])
@@ -417,13 +423,14 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
         )
       })
       const count = ratios.reduce((sum, each) => sum + sizeOf(each), 0)
+      if (count === 0) return { total: number(0), count }
       const total =
         norm === "max"
-          ? ratios
+          ? filled(ratios)
               .map((each) => gather(each, "max"))
               .reduce((x, y) => Tensor.maximum(float(x), float(y)))
-          : ratios
-              .map((each) => gather(Tensor.square(each), "sum"))
+          : filled(ratios)
+              .map((each) => gather(Tensor.square(float(each)), "sum"))
               .reduce((x, y) => Tensor.add(float(x), float(y)))
       return { total, count }
     },

@@ -520,6 +520,33 @@ describe("run", () => {
     }
   })
 
+  it("takes states of no elements, or no tensors", async () => {
+    const empty = Tensor.zeros([0, 2])
+    for (const state of [
+      [],
+      {},
+      empty,
+      { a: empty, b: Tensor.ones([3]) },
+      { a: empty, b: [] }
+    ] as ReadonlyArray<unknown>)
+      for (const norm of ["rms", "max"] as const)
+        for (const steps of [
+          Controller.pi({ absolute: 1e-4, relative: 1e-4, norm }),
+          { count: 3 }
+        ]) {
+          const carrier = Carrier.tensor<unknown>()
+          const same = Method.bind(Tableau.dopri5, carrier, (_, y) => y)
+          const options = { from: 0, to: 1, steps, save: [0.5, 1] }
+          const { status, y } = Integration.run(same, state, options)
+          const found = (await evaluated({ status, y })) as {
+            readonly status: Numbers
+            readonly y: { readonly b?: Numbers }
+          }
+          expect(found.status.data[0]).toBe(Adaptive.status.done)
+          for (const each of found.y.b?.data ?? []) expect(each).toBeCloseTo(Math.E, 2)
+        }
+  })
+
   it("tells by its status what `verify` fails with", async () => {
     const outcome = Integration.run(side, ones, { from: 0, to: 3, steps: tight, maximumSteps: 20 })
     const numbers = await evaluated(outcome)
