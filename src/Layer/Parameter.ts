@@ -6,9 +6,11 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import type { Float } from "../Tensor/DType.ts"
-import { Cost, HostRandom, type Program, Shape, type Tensor, Tree } from "../Tensor/index.ts"
+import { Cost, DType, HostRandom, type Program, Shape, type Tensor, Tree } from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
+import { nearest } from "./internal/nearest.ts"
 import { hash } from "./internal/path.ts"
 import { ParameterError } from "./LayerError.ts"
 
@@ -164,16 +166,198 @@ export const join = <P>(
     return part[path]
   })
 
+/**
+ * Which of a file's tensors belong to which parameters.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LoadOptions {
+  /** From a tensor's name in the file to a parameter's path; the same unless told. */
+  readonly rename?: (name: string) => string
+  /** Which tensors, by their names in the file, to leave out; none unless told. */
+  readonly ignore?: (name: string) => boolean
+}
+
+interface Problem {
+  readonly path: string
+  readonly reason: ParameterError["reason"]
+  readonly what: () => string
+}
+
+/** A tensor of a file, and the path that it is renamed to. */
+interface Candidate {
+  readonly name: string
+  readonly path: string
+  readonly tensor: Tensor.HostArray
+}
+
+const called = ({ path, name }: Candidate): string =>
+  path === name ? `"${name}"` : `"${name}" (renamed to "${path}")`
+
+/** What keeps some tensors from being the values of some parameters. */
+const problemsOf = (
+  wanted: ReadonlyMap<string, Parameter>,
+  given: ReadonlyMap<string, Candidate>,
+  candidates: ReadonlyArray<Candidate>
+): ReadonlyArray<Problem> => {
+  /** The most similar path, of those without a partner if there are any. */
+  const alike = (path: string, among: typeof wanted | typeof given, others: typeof among) => {
+    const all = [...among.keys()]
+    const single = all.filter((each) => !others.has(each))
+    return nearest(path, single.length > 0 ? single : all)
+  }
+  const ofParameter = ([path, { shape, dtype }]: readonly [string, Parameter]): Array<Problem> => {
+    const found = given.get(path)
+    if (found === undefined) {
+      const what = () => {
+        const like = given.get(alike(path, given, wanted) ?? "")
+        return `there is no tensor for parameter "${path}" of shape ${Shape.show(shape)}; ${
+          like === undefined
+            ? "there are none at all"
+            : `the most similar is ${called(like)} of shape ${Shape.show(like.tensor.shape)}`
+        }`
+      }
+      return [{ path, reason: "missing", what }]
+    }
+    const { tensor } = found
+    const differ = (ours: string, theirs: string) => () =>
+      `parameter "${path}" is ${ours}, but tensor ${called(found)} is ${theirs}`
+    if (!Shape.equals(shape, tensor.shape)) {
+      const what = differ(`of shape ${Shape.show(shape)}`, `of shape ${Shape.show(tensor.shape)}`)
+      return [{ path, reason: "shape", what }]
+    }
+    if (DType.isFloat(tensor.dtype)) return []
+    const what = differ(dtype, `${tensor.dtype}; only floats are converted`)
+    return [{ path, reason: "dtype", what }]
+  }
+  const ofTensor = (candidate: Candidate): Array<Problem> => {
+    const { path, name, tensor } = candidate
+    const first = given.get(path)
+    if (first !== undefined && first !== candidate) {
+      const what = () => `both "${first.name}" and "${name}" are renamed to "${path}"`
+      return [{ path, reason: "unexpected", what }]
+    }
+    if (wanted.has(path)) return []
+    const what = () => {
+      const like = alike(path, wanted, given)
+      return `there is no parameter for tensor ${called(candidate)} of shape ${Shape.show(tensor.shape)}; ${
+        like === undefined
+          ? "there are none at all"
+          : `the most similar is "${like}" of shape ${Shape.show(wanted.get(like)!.shape)}`
+      }`
+    }
+    return [{ path, reason: "unexpected", what }]
+  }
+  return [...[...wanted].flatMap(ofParameter), ...candidates.flatMap(ofTensor)]
+}
+
+/** Floats in another dtype, rounded to nearest; the array itself if it has that dtype. */
+const converted = (
+  { dtype, data }: Tensor.HostArray<Shape.Shape, Float>,
+  to: Float
+): DType.Arrays[Float] => {
+  if (dtype === to) return data
+  const result = DType.allocate<Float>(to, data.length)
+  const read = dtype === "float16" ? DType.fromFloat16Bits : (value: number) => value
+  const store = to === "float16" ? DType.toFloat16Bits : (value: number) => value
+  for (let i = 0; i < result.length; i++) result[i] = store(read(data[i]))
+  return result
+}
+
+/**
+ * The values of a network from tensors by name, such as those of a file.
+ *
+ * ```ts
+ * const { tensors } = yield* SafeTensors.decode(bytes)
+ * const weights = yield* Parameter.load(network.parameters, tensors, {
+ *   rename: (name) => name.replace(/^module\./, "")
+ * })
+ * ```
+ *
+ * Every parameter must have its tensor, of the very same shape, and every tensor its parameter. Floats become those of the
+ * parameter's dtype, rounded to nearest; an array that has it already is not copied.
+ *
+ * Fails with `ParameterError` for the first problem: with parameters in their order, of reason `missing`, `shape` or `dtype` (the
+ * tensor has no floats), then with tensors in theirs, `unexpected`. Its message says how many more there are, and which name of
+ * the others is most similar to one that has no partner.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const load = <P>(
+  parameters: P,
+  tensors: Readonly<Record<string, Tensor.HostArray>>,
+  options: LoadOptions = {}
+): Effect.Effect<Program.HostArrays<P>, ParameterError> =>
+  Effect.suspend(() => {
+    const { rename = (name) => name, ignore = () => false } = options
+    const wanted = new Map(entries(parameters))
+    const candidates = Object.entries(tensors)
+      .filter(([name]) => !ignore(name))
+      .map(([name, tensor]): Candidate => ({ name, path: rename(name), tensor }))
+    // of several with the same path the first
+    const given = new Map(candidates.toReversed().map((each) => [each.path, each]))
+    const [first, ...others] = problemsOf(wanted, given, candidates)
+    if (first !== undefined) {
+      const { path, reason, what } = first
+      const { length } = others
+      const more = length === 0 ? "" : ` (and ${length} more problem${length === 1 ? "" : "s"})`
+      return Effect.fail(
+        new ParameterError({ path, reason, message: `Parameter.load: ${what()}${more}` })
+      )
+    }
+    return Effect.succeed(
+      Tree.remap<Program.HostArrays<P>>(parameters, ({ shape, dtype }: Parameter, path) => {
+        const tensor = given.get(path)!.tensor as Tensor.HostArray<Shape.Shape, Float>
+        return { shape, dtype, data: converted(tensor, dtype) }
+      })
+    )
+  })
+
+/**
+ * A network's values, each by its path: what `SafeTensors.encode` makes a file of, and {@link load} reads again.
+ *
+ * Throws `ParameterError` where two values would have the same name.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const toRecord = <T>(
+  values: T,
+  options: {
+    /** From a parameter's path to its name in the file; the same unless told. */
+    readonly rename?: (path: string) => string
+  } = {}
+): Record<string, Tree.Leaf<T>> => {
+  const { rename = (path) => path } = options
+  const names = new Map<string, string>()
+  return Object.fromEntries(
+    Tree.entries<Tree.Leaf<T>>(values).map(([path, value]) => {
+      const name = rename(path)
+      const other = names.get(name)
+      if (other !== undefined) {
+        throw new ParameterError({
+          path,
+          reason: "unexpected",
+          message: `Parameter.toRecord: both "${other}" and "${path}" would be called "${name}"`
+        })
+      }
+      names.set(name, path)
+      return [name, value]
+    })
+  )
+}
+
 /** The leaves of values in the order of the parameters. */
 const leavesOf = <A>(operation: string, parameters: unknown, values: unknown): ReadonlyArray<A> => {
   const leaves = Tree.leavesLike<A>(parameters, values)
   if (leaves !== undefined) return leaves
-  const given = new Set(Tree.entries(values).map(([path]) => path))
-  const missing = entries(parameters).find(([path]) => !given.has(path))
-  const [path, reason] =
-    missing === undefined
-      ? [[...given][0], "unexpected" as const]
-      : [missing[0], "missing" as const]
+  const given = Tree.entries(values).map(([path]) => path)
+  const wanted = entries(parameters).map(([path]) => path)
+  const missing = wanted.find((path) => !given.includes(path))
+  const path = missing ?? given.find((each) => !wanted.includes(each)) ?? ""
+  const reason = missing === undefined ? "unexpected" : "missing"
   throw new ParameterError({
     path,
     reason,

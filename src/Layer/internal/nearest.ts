@@ -1,0 +1,33 @@
+/** Names that were perhaps meant. */
+
+/** Beyond this, names are compared by their beginnings. */
+const longest = 256
+
+/** How many letters must be put in, left out or replaced to make one string of the other (Levenshtein 1966). */
+export const distance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 0; i < a.length; i++) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++) {
+      next.push(Math.min(row[j] + (a[i] === b[j] ? 0 : 1), row[j + 1] + 1, next[j] + 1))
+    }
+    row = next
+  }
+  return row[b.length]
+}
+
+/** The one of some names that is most like another; the first of several. */
+export const nearest = (name: string, names: Iterable<string>): string | undefined => {
+  let best: string | undefined
+  let least = Number.POSITIVE_INFINITY
+  for (const each of names) {
+    // no fewer letters than the lengths differ by
+    if (Math.abs(Math.min(each.length, longest) - Math.min(name.length, longest)) >= least) continue
+    const far = distance(name.slice(0, longest), each.slice(0, longest))
+    if (far < least) {
+      best = each
+      least = far
+    }
+  }
+  return best
+}
