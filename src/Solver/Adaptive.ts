@@ -84,6 +84,7 @@ export const begin = <V, S, B, M, D>(
       message: `${stepper.name}: steps cannot be controlled in float16, whose times and errors have 11 bits: take Carrier.tensor({ dtype: "float32" }) and cast within the right-hand side, or constant steps`
     })
   }
+  stepper.carrier.require?.(y)
   const t = options.from
   const moves = stepper.carrier.less(scalar(0), abs(sub(options.to, t)))
   // a first step that is not finite comes from a derivative that is not

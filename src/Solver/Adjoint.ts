@@ -685,7 +685,8 @@ const backCarrier = <V>(
   seminorm: boolean
 ): Carrier.Carrier<Augmented<V>, Tensor.Any, Tensor.Any> => {
   const dtype = forward.scalar(0).dtype as DType.Float
-  const carrier = Carrier.tensor<Augmented<V>>({ dtype })
+  // parameters may be of other dtypes than the state
+  const { require: _, ...carrier } = Carrier.tensor<Augmented<V>>({ dtype })
   const gradients = Carrier.tensor<Augmented<V>["g"]>({ dtype })
   return {
     ...carrier,

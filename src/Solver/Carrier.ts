@@ -9,7 +9,7 @@
  * @since 0.1.0
  */
 import type { Float } from "../Tensor/DType.ts"
-import { Shape, Tensor, Tree } from "../Tensor/index.ts"
+import { DType, Shape, Tensor, Tree } from "../Tensor/index.ts"
 import * as Linear from "./Linear.ts"
 import { ProblemError } from "./SolverError.ts"
 
@@ -83,6 +83,8 @@ export interface Carrier<V, S, B> {
   /** A tree of the same structure, whose values do not matter: what a loop carries before there is a real one. */
   readonly blank: <T>(like: T) => T
 
+  /** Throws `ProblemError` for a state whose numbers are not of the kind of the scalars: asked where an integration begins. */
+  readonly require?: (state: V) => void
   /** Jacobians, and systems of linear equations: only implicit methods need them (see `Linear.of`). */
   readonly linear?: () => Linear.Linear<V, S>
 }
@@ -153,7 +155,7 @@ export const errorNorm = <V, S, B>(
 /** Scalars that are numbers, loops that are loops: what all host carriers share. */
 const host: Omit<
   Carrier<never, number, boolean>,
-  "name" | "combine" | "hadamard" | "elementwise" | "extent" | "allFinite"
+  "name" | "combine" | "hadamard" | "elementwise" | "extent" | "allFinite" | "require"
 > = {
   epsilon: Number.EPSILON,
   scalar: (value) => value,
@@ -320,7 +322,7 @@ interface TensorOptions {
 }
 
 /**
- * Expressions: states are tensors, or trees of tensors. Loops run on the device.
+ * Expressions: states are tensors, or trees of tensors, all of the carrier's dtype. Loops run on the device.
  *
  * @since 0.1.0
  * @category instances
@@ -433,6 +435,17 @@ export const tensor = <V>(options: TensorOptions = {}): Carrier<V, Scalar, Tenso
               .map((each) => gather(Tensor.square(float(each)), "sum"))
               .reduce((x, y) => Tensor.add(float(x), float(y)))
       return { total, count }
+    },
+    require: (state) => {
+      const other = Tree.leaves<Tensor.Any>(state).find((leaf) => leaf.dtype !== dtype)
+      if (other === undefined) return
+      const remedy = DType.isFloat(other.dtype)
+        ? `take Carrier.tensor({ dtype: "${other.dtype}" }), or cast the state`
+        : "cast the state, and keep what does not change with time out of it"
+      throw new ProblemError({
+        what: "Carrier.tensor",
+        message: `Carrier.tensor: a state of ${other.dtype} does not go with times and step sizes of ${dtype}: ${remedy}`
+      })
     },
     linear: () => {
       const matrices = Linear.tensor(dtype, shape)
@@ -573,6 +586,9 @@ export const struct: {
             tolerance.norm === "max" ? first.max(x.total, y.total) : first.add(x.total, y.total),
           count: x.count + y.count
         })),
+    require: (state) => {
+      for (const [key, part] of entries) part.require?.(state[key])
+    },
     linear: () => {
       const all = entries.map(([key, part]) => [key, Linear.of(part)] as const)
       const [[, { matrices }]] = all

@@ -125,12 +125,15 @@ export const begin = <V, S, B, M, D>(
   stepper: Stepper<V, S, B, M, D>,
   t: S,
   y: V
-): Now<V, S, B, M> => ({
-  y,
-  memory: stepper.start(t, y),
-  converged: stepper.carrier.verdict(true),
-  evaluations: stepper.carrier.scalar(stepper.evaluations.start)
-})
+): Now<V, S, B, M> => {
+  stepper.carrier.require?.(y)
+  return {
+    y,
+    memory: stepper.start(t, y),
+    converged: stepper.carrier.verdict(true),
+    evaluations: stepper.carrier.scalar(stepper.evaluations.start)
+  }
+}
 
 /** One step, and what is kept of it. */
 export const advance = <V, S, B, M, D, Y>(

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest"
 import { Device } from "../../src/Device/index.ts"
 import {
   Adaptive,
+  Adjoint,
   Brownian,
   Carrier,
   Controller,
@@ -11,6 +12,7 @@ import {
   Implicit,
   Integration,
   Method,
+  Reversible,
   Sde,
   Tableau
 } from "../../src/Solver/index.ts"
@@ -517,6 +519,48 @@ describe("run", () => {
         const { status } = (await evaluated(outcome)) as { readonly status: Numbers }
         expect(status.data[0]).toBe(Adaptive.status.done)
       }
+    }
+  })
+
+  it("refuses a state of another dtype than the times'", () => {
+    const single = Carrier.tensor<Tensor.Any>()
+    const decay = Method.bind(Tableau.dopri5, single, (_, y) => Tensor.neg(y as F64))
+    const pair = Method.bind(
+      Tableau.dopri5,
+      Carrier.struct({ x: single, v: single }),
+      (_, { x, v }) => ({ x: v, v: x })
+    )
+    for (const steps of [tight, { count: 3 }]) {
+      const options = { from: 0, to: 1, steps }
+      const refused = "a state of float64 does not go with times and step sizes of float32"
+      expect(() => Integration.run(decay, ones, options)).toThrow(refused)
+      expect(() => Integration.run(decay, ones, options)).toThrow(
+        'take Carrier.tensor({ dtype: "float64" })'
+      )
+      expect(() =>
+        Integration.run(pair, { x: Tensor.ones([3]) as Tensor.Any, v: ones }, options)
+      ).toThrow(refused)
+      const whole = Tensor.zeros([3], "int32") as Tensor.Any
+      expect(() => Integration.run(decay, whole, options)).toThrow("cast the state")
+      for (const adjoint of [
+        Adjoint.direct,
+        Adjoint.checkpointed(),
+        Adjoint.reversible(),
+        Adjoint.backsolve()
+      ])
+        expect(() =>
+          adjoint.integrate(
+            {
+              stepper: () =>
+                Method.bind(Reversible.coupled(Tableau.dopri5), single, (_, y) =>
+                  Tensor.neg(y as F64)
+                ),
+              ...options
+            },
+            ones,
+            []
+          )
+        ).toThrow(refused)
     }
   })
 

@@ -67,6 +67,7 @@ export const firstStep = <V, S, B>(
     readonly initialStep?: S
   }
 ): { readonly h: S; readonly extra: number } => {
+  stepper.carrier.require?.(y)
   if (options.initialStep !== undefined) return { h: options.initialStep, extra: 0 }
   const { derivative, carrier, name, errorOrder } = stepper
   // such a method is refused before its first step: for want of an estimate, which no first step would mend
