@@ -76,7 +76,11 @@ export const make = <
   const B extends boolean = true
 >(
   options: Common<In, Out, Dims, B> & { readonly padding?: Tensor.ConvOptions["padding"] }
-): Layer<Parameters<Out, B>, Features<In, Dims>, Features<Out, Dims>> => {
+): Layer<
+  Parameters<Out, NoInfer<B>>,
+  Features<In, NoInfer<Dims>>,
+  Features<Out, NoInfer<Dims>>
+> => {
   const { groups = 1, stride = 1, dimensions = 2 } = options
   const kernel = spread(options.kernel, dimensions)
   const dilation = spread(options.dilation ?? 1, dimensions)
@@ -110,7 +114,11 @@ export const transposed = <
   const B extends boolean = true
 >(
   options: Common<In, Out, Dims, B> & Pick<Tensor.ConvTransposeOptions, "padding" | "outputPadding">
-): Layer<Parameters<Out, B>, Features<In, Dims>, Features<Out, Dims>> => {
+): Layer<
+  Parameters<Out, NoInfer<B>>,
+  Features<In, NoInfer<Dims>>,
+  Features<Out, NoInfer<Dims>>
+> => {
   const { groups = 1, stride = 1, dilation = 1, padding = 0, outputPadding = 0 } = options
   const kernel = spread(options.kernel, options.dimensions ?? 2)
   return {

@@ -34,7 +34,7 @@ export const make = <
   readonly initializer?: Initializer.Initializer
   readonly biasInitializer?: Initializer.Initializer
 }): Layer<
-  Parameters<In, Out, B>,
+  Parameters<In, Out, NoInfer<B>>,
   Tensor.Tensor<readonly [number, In]>,
   Tensor.Tensor<readonly [number, Out]>
 > => {

@@ -299,8 +299,10 @@ type InputOf<L> = L extends Layer<any, infer I, any, any> ? I : never
 type OutputOf<L> = L extends Layer<any, any, infer O, any> ? O : never
 type ConditionOf<L> = L extends Layer<any, any, any, infer C> ? C : never
 
-/** The intersection of a union. */
-type Both<U> = (U extends unknown ? (u: U) => void : never) extends (i: infer I) => void ? I : never
+/** What all functions of a record take: an intersection, of which `unknown` takes nothing away, as it would of a union. */
+type Both<T> = T[keyof T] extends (all: infer All) => void ? All : never
+type Inputs<L> = Both<{ readonly [K in keyof L]: (input: InputOf<L[K]>) => void }>
+type Conditions<L> = Both<{ readonly [K in keyof L]: (condition: ConditionOf<L[K]>) => void }>
 
 /**
  * Several layers of one input, and a record of what they give.
@@ -310,12 +312,7 @@ type Both<U> = (U extends unknown ? (u: U) => void : never) extends (i: infer I)
  */
 export const branch = <const L extends Branches>(
   layers: L
-): Layer<
-  Parameters<L>,
-  Both<InputOf<L[keyof L]>>,
-  { readonly [K in keyof L]: OutputOf<L[K]> },
-  Both<ConditionOf<L[keyof L]>>
-> =>
+): Layer<Parameters<L>, Inputs<L>, { readonly [K in keyof L]: OutputOf<L[K]> }, Conditions<L>> =>
   make(layers, (bound, input, condition) =>
     Object.fromEntries(
       Object.entries(bound).map(([name, layer]) => [

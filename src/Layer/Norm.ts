@@ -55,7 +55,7 @@ export const group = <const C extends number, const A extends boolean = true>(op
   /** 1e-5 unless told. */
   readonly epsilon?: number
   readonly affine?: A
-}): Normalization<Affine<C, A>> => {
+}): Normalization<Affine<C, NoInfer<A>>> => {
   const { channels, groups, epsilon = 1e-5 } = options
   if (!(Number.isInteger(groups) && groups > 0 && channels % groups === 0)) {
     const divisors = Array.from({ length: channels }, (_, i) => i + 1).filter(
@@ -85,7 +85,7 @@ export const instance = <const C extends number, const A extends boolean = false
   /** 1e-5 unless told. */
   readonly epsilon?: number
   readonly affine?: A
-}): Normalization<Affine<C, A>> => {
+}): Normalization<Affine<C, NoInfer<A>>> => {
   const { channels, epsilon = 1e-5 } = options
   return {
     parameters: affine(channels, (options.affine ?? false) as A),
@@ -104,7 +104,7 @@ export const layer = <const C extends number, const A extends boolean = true>(op
   /** 1e-5 unless told. */
   readonly epsilon?: number
   readonly affine?: A
-}): Normalization<Affine<C, A>> => {
+}): Normalization<Affine<C, NoInfer<A>>> => {
   const { channels, epsilon = 1e-5 } = options
   return {
     parameters: affine(channels, options.affine),
