@@ -6,7 +6,7 @@ import * as fc from "fast-check"
 import { LawError } from "../LawError.ts"
 
 export interface Options {
-  /** Where random cases begin; a new place each time unless told. */
+  /** Where random cases begin: unless told at fast-check's seed, which is a new one each time unless configured. */
   readonly seed?: number
   /** How many times as many cases as usual to try; one at the least. */
   readonly runs?: number
@@ -60,7 +60,10 @@ export const verify = Effect.fnUntraced(function* <E, R>(
   law: string,
   subject: string,
   numRuns: number,
-  { seed = Math.trunc(Math.random() * 2 ** 31), runs = 1 }: Options,
+  {
+    seed = fc.readConfigureGlobal().seed ?? Math.trunc(Math.random() * 2 ** 31),
+    runs = 1
+  }: Options,
   complaintOf: (seed: number) => Effect.Effect<string | undefined, E, R>
 ) {
   for (const each of fc.sample(seeds, { numRuns: casesOf(numRuns, runs), seed })) {
