@@ -22,6 +22,10 @@
  * on the device, which has no derivative, and the way back goes along the steps that were accepted. Whatever a
  * step that was rejected ran into, infinities included, has no influence.
  *
+ * Where a way did not arrive there is no solution to differentiate: the gradients are NaN, of every adjoint, even where the loss
+ * looks at nothing but what was saved before. That goes for the state of each system by itself (with {@link backsolve}: for
+ * all), and for the parameters, which they share, as soon as one fails. So look at the `status`.
+ *
  * @since 0.1.0
  */
 import { type DType, Gradient, Tensor, Tree } from "../Tensor/index.ts"
@@ -109,6 +113,23 @@ const arrived = <V>(
 /** A tree of NaN. */
 const blurred = <T>(tree: T): T =>
   Tree.remap(tree, ({ shape, dtype }: Tensor.Any) => Tensor.full(shape, Number.NaN, dtype))
+
+/** The cotangents of ways that arrived; of others NaN, and so for the floats of the parameters if any did not. */
+const vouched = <V, P>(
+  carrier: Carrier.Carrier<V, Tensor.Any, Tensor.Any>,
+  status: Tensor.Any,
+  { y, parameters }: Inputs<V, P>
+): Inputs<V, P> => {
+  const sound = arrived(carrier, status)
+  const all = Tensor.all(sound as Tensor.Tensor<ReadonlyArray<number>, "bool">)
+  const kept = floats(parameters).map((leaf) =>
+    Tensor.select(all, leaf, Tensor.full(leaf.shape, Number.NaN, leaf.dtype))
+  )
+  return {
+    y: carrier.choose(sound, y, blurred(y)),
+    parameters: refill(parameters, kept)
+  }
+}
 
 const outlineOf = <V, P>({
   from,
@@ -479,10 +500,11 @@ const controlled = <V, P>(
   const go = Gradient.custom<Stretch<V, P>, Searched<V>>({
     name,
     forward: (stretch) => search(problem.stepper, controller, count, stretch),
-    backward: ({ y, parameters, ...constants }, searched, { y: end, memory }) => ({
-      ...zeros(constants),
-      ...back(problem.stepper, { y, parameters }, constants.from, searched, { y: end, memory })
-    })
+    backward: ({ y, parameters, ...constants }, searched, { y: end, memory }) => {
+      const inputs = { y, parameters }
+      const found = back(problem.stepper, inputs, constants.from, searched, { y: end, memory })
+      return { ...zeros(constants), ...vouched(carrier, searched.state.status, found) }
+    }
   })
   const { h, extra } = firstStep(stepper, y, {
     from: scalar(from),

@@ -193,14 +193,53 @@ layer(Device.layerReference(), { excludeTestServices: true })("under a controlle
       expect(expected[0]).toBeLessThan(1)
       expect(reached).toEqual(expected)
       for (const [adjoint, problem] of [
-        [Adjoint.backsolve(), relax(fine, { maximumSteps: 5 })],
-        [Adjoint.backsolve({ steps: fine, maximumSteps: 3 }), relax({ count: 100 })]
-      ] as const)
-        expect(
-          yield* run(inputs, ({ y, k }) =>
-            Gradient.of(sum(adjoint.integrate(problem, y as Any, k as Any).y), k)
-          )
-        ).toEqual([Number.NaN])
+        ...[
+          Adjoint.direct,
+          Adjoint.checkpointed(),
+          Adjoint.reversible(),
+          Adjoint.backsolve()
+        ].flatMap((adjoint) => [
+          [adjoint, relax(fine, { maximumSteps: 5 })] as const,
+          // within the second stretch, or before a single step is taken
+          [adjoint, relax(fine, { maximumSteps: 5, save: [0.01], initialStep: 1e-3 })] as const,
+          [adjoint, relax(fine, { maximumSteps: 1, initialStep: 2 })] as const
+        ]),
+        [Adjoint.backsolve({ steps: fine, maximumSteps: 3 }), relax({ count: 100 })] as const
+      ])
+        for (const loss of ["y", "saved"] as const) {
+          if (loss === "saved" && !Array.isArray(problem.save)) continue
+          expect(
+            yield* run(inputs, ({ y, k }) =>
+              Gradient.of(sum(adjoint.integrate(problem, y as Any, k as Any)[loss] as Any), {
+                y,
+                k
+              })
+            ),
+            adjoint.name
+          ).toEqual([Number.NaN, Number.NaN])
+        }
+    })
+  )
+
+  it.effect("a system that does not arrive leaves the states of its neighbours theirs", () =>
+    Effect.gen(function* () {
+      const steps = Controller.make({ absolute: 1e-6, relative: 1e-6 })
+      // the second needs many more steps
+      const [rates, y] = [real([1, 300]), real([0.2, -1])]
+      for (const adjoint of [Adjoint.direct, Adjoint.checkpointed(), Adjoint.reversible()]) {
+        const options = { maximumSteps: 40, initialStep: 0.01 }
+        const both = yield* run({ y, k: rates }, ({ y, k }) =>
+          Gradient.of(sum(adjoint.integrate(relax(steps, options, 2), y as Any, k as Any).y), {
+            y,
+            k
+          })
+        )
+        const [alone] = yield* run({ y: real([0.2]), k: real([1]) }, ({ y, k }) =>
+          Gradient.of(sum(adjoint.integrate(relax(steps, options), y as Any, k as Any).y), y)
+        )
+        expect(Number.isFinite(alone)).toBe(true)
+        expect(both).toEqual([expect.closeTo(alone, 12), Number.NaN, Number.NaN, Number.NaN])
+      }
     })
   )
 })
