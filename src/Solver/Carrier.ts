@@ -122,13 +122,20 @@ export interface Extent<S> {
 }
 
 /**
+ * How large an error may be, of one step: of each element absolute + relative · |element|.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Tolerance {
+  /**
+   * In the units of the state: what counts where an element is near 0, so of the size below which it does not matter. With 0
+   * elements that pass through 0 ask for ever smaller steps.
+   */
   readonly absolute: number
+  /** As a part of the element: 1e-3 are about three digits. Not below some of the carrier's `epsilon`, which is rounding. */
   readonly relative: number
-  /** `"rms"` unless told. */
+  /** Over the elements of a state the root of the mean of squares, `"rms"` (unless told), or the largest, `"max"`. */
   readonly norm?: "rms" | "max"
 }
 

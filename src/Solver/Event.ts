@@ -12,7 +12,10 @@ import type { Stepper } from "./Stepper.ts"
  */
 export interface Event<V, S> {
   readonly name: string
-  /** The event is where this passes through 0. Seen from one step's end to the next: two roots within one step cancel. */
+  /**
+   * The event is where this passes through 0. Seen from one step's end to the next: two roots within one step cancel, so where
+   * it may return that soon let the controller's `maximumStep` be less than the time between them.
+   */
   readonly condition: (t: S, y: V) => S
   /** Which way it passes; `either` unless told. */
   readonly direction?: "rising" | "falling" | "either"
