@@ -342,6 +342,19 @@ describe("failures", () => {
     expect(message({ steps: { size: 1e-300 } })).toMatch("too many")
     expect(message({ steps: { at: [0.5, 0.5] } })).toMatch("rise or fall strictly")
     expect(message({ steps: { at: [0, 0.5, 1] } })).toMatch("leave out the ends")
+    for (const [steps, said] of [
+      [undefined, "must be a controller"],
+      [null, "must be a controller"],
+      [10, "not 10"],
+      [{ absolute: 1e-6, relative: 1e-6 }, "wrap tolerances in Controller.pi"],
+      [{ relative: 1e-6 }, "wrap tolerances in Controller.pi"],
+      [{}, "but have nothing"],
+      [{ number: 3 }, "but have number"]
+    ] as const) {
+      expect(message({ steps })).toMatch(said)
+      const options = { from: 0, to: 1, steps } as never
+      expect(() => Integration.run(swing, 1, options)).toThrow(said)
+    }
     for (const initialStep of [0, -0.1, Number.NaN, Number.POSITIVE_INFINITY]) {
       expect(message({ initialStep })).toMatch("above 0 and finite")
       expect(() => Integration.run(swing, 1, { from: 0, to: 1, steps, initialStep })).toThrow(

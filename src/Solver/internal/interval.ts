@@ -8,7 +8,27 @@ import type { Steps } from "../Integration.ts"
 import { ProblemError } from "../SolverError.ts"
 import type { Stepper } from "../Stepper.ts"
 
-export const isController = (steps: Steps): steps is Controller => "safety" in steps
+/** Throws `ProblemError` for what are no steps at all. */
+export const isController = (steps: Steps): steps is Controller => {
+  const given: unknown = steps
+  if (typeof given !== "object" || given === null) {
+    throw problem(
+      `steps must be a controller, such as Controller.pi({ absolute: 1e-6, relative: 1e-3 }), or { count }, { size } or { at }, not ${given}`
+    )
+  }
+  if ("safety" in given) return true
+  if ("absolute" in given || "relative" in given) {
+    throw problem(
+      "tolerances alone are no steps: wrap tolerances in Controller.pi, as Controller.pi({ absolute, relative })"
+    )
+  }
+  if (!("count" in given || "size" in given || "at" in given)) {
+    throw problem(
+      `steps must have a count, a size, or times at which they end (at), or be a controller, but have ${Object.keys(given).join(", ") || "nothing"}`
+    )
+  }
+  return false
+}
 
 export const problem = (message: string): ProblemError =>
   new ProblemError({ what: "Integration", message: `Integration: ${message}` })
