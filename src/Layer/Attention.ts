@@ -75,7 +75,8 @@ export const full = (options: Options): Self => {
     ({ norm, qkv, out }, x: Tensor.Tensor) => {
       const [q, k, v] = headsOf(flattened(qkv(norm(x))), heads)
       return out(joined(Tensor.attention(q, k, v), x.shape.slice(2)))
-    }
+    },
+    { kind: "attention" }
   )
 }
 
@@ -107,13 +108,14 @@ export const linear = (
       const space = x.shape.slice(2)
       const scale = 1 / (Math.sqrt(headWidth) * Shape.size(space))
       return norm_out(out(joined(Tensor.linearAttention(q, k, v, { scale }), space)))
-    }
+    },
+    { kind: "linear attention" }
   )
 }
 
 /**
  * The attention block of DDPM (Ho et al. 2020, arXiv:2006.11239; diffusers' `Attention` in its U-Nets): group norm, dense queries,
- * keys and values with biases, a dense layer, and the input added to it.
+ * keys and values with biases, a dense layer, and the input added to it. Under the names of diffusers.
  *
  * Throws `ConfigError` where the channels do not divide into heads or groups.
  *
@@ -122,7 +124,8 @@ export const linear = (
  */
 export const block = (options: {
   readonly channels: number
-  readonly groups: number
+  /** No norm unless told. */
+  readonly groups?: number
   readonly epsilon?: number
   /** Channels of each head; all of them, one head, unless told. */
   readonly headWidth?: number
@@ -139,7 +142,7 @@ export const block = (options: {
   const dense = () => Dense.make({ in: channels, out: channels })
   return Layer.make(
     {
-      group_norm: Norm.group({ channels, groups, epsilon }),
+      ...(groups === undefined ? {} : { group_norm: Norm.group({ channels, groups, epsilon }) }),
       to_q: dense(),
       to_k: dense(),
       to_v: dense(),
@@ -147,7 +150,7 @@ export const block = (options: {
     },
     ({ group_norm, to_q, to_k, to_v, to_out: [to_out] }, x: Tensor.Tensor): Tensor.Tensor => {
       const [n, , ...space] = x.shape
-      const places = Tensor.matrixTranspose(flattened(group_norm(x)))
+      const places = Tensor.matrixTranspose(flattened(group_norm?.(x) ?? x))
       const [q, k, v] = [to_q, to_k, to_v].map((to) => {
         const y = to(places as never) as Tensor.Tensor
         return Tensor.swapAxes(Tensor.reshape(y, [n, -1, heads, headWidth]), 1, 2) as Tensor.Tensor
@@ -158,6 +161,7 @@ export const block = (options: {
         x,
         Tensor.reshape(Tensor.matrixTranspose(out), [n, channels, ...space]) as Tensor.Tensor
       ) as Tensor.Tensor
-    }
+    },
+    { kind: "attention" }
   )
 }

@@ -91,6 +91,7 @@ export const make = <
       return [Math.floor(total / 2), Math.ceil(total / 2)]
     })
   return {
+    kind: `conv ${kernel.join("×")}`,
     parameters: parametersOf([options.out, options.in / groups, ...kernel], options),
     apply: (values, x) => {
       const { weight, bias } = values as Program.Tensors<Parameters<Out, true>>
@@ -122,6 +123,7 @@ export const transposed = <
   const { groups = 1, stride = 1, dilation = 1, padding = 0, outputPadding = 0 } = options
   const kernel = spread(options.kernel, options.dimensions ?? 2)
   return {
+    kind: `transposed conv ${kernel.join("×")}`,
     parameters: parametersOf([options.in, options.out / groups, ...kernel], options),
     apply: (values, x) => {
       const { weight, bias } = values as Program.Tensors<Parameters<Out, true>>

@@ -51,6 +51,7 @@ export const make = <
         })
   }
   return {
+    kind: "dense",
     parameters: parameters as unknown as Parameters<In, Out, B>,
     apply: (values, x) => {
       const { weight, bias } = values as Program.Tensors<Parameters<In, Out, true>>

@@ -31,6 +31,7 @@ export const make = <S extends Shape.Shape>(options: {
     })
   }
   return {
+    kind: "dropout",
     parameters: {},
     apply: (_, x, ...[, context]) => {
       if (rate === 0 || context?.key === undefined) return x

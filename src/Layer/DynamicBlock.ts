@@ -16,11 +16,11 @@
  * @since 0.1.0
  */
 import { type Adjoint, Carrier, Method, SecondOrder } from "../Solver/index.ts"
-import { Tensor } from "../Tensor/index.ts"
+import { Expression, Tensor } from "../Tensor/index.ts"
 import type { Integrator } from "./Integrator.ts"
 import { floatOf } from "./internal/features.ts"
 import { place } from "./internal/place.ts"
-import type { Context, Layer, Observer } from "./Layer.ts"
+import type { Any, Context, Layer, Observer } from "./Layer.ts"
 import { ConfigError } from "./LayerError.ts"
 
 /**
@@ -32,6 +32,18 @@ import { ConfigError } from "./LayerError.ts"
 export interface Time {
   readonly t: Tensor.Tensor
 }
+
+/**
+ * What a block's condition is, where that of its derivative is `C`: the same without the equation's time.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Outside<C> = unknown extends C
+  ? unknown
+  : Exclude<keyof C, keyof Time> extends never
+    ? unknown
+    : Omit<C, keyof Time>
 
 /**
  * @since 0.1.0
@@ -60,14 +72,30 @@ const augmented = (x: Tensor.Tensor, channels: number): Tensor.Tensor => {
 const isSecondOrder = (method: Integrator["method"]): method is SecondOrder.Method =>
   "drift" in method || "x" in method
 
+/** How a block is integrated: a system, its start, what leaves the block, and the derivatives taken so far. */
+interface System<V, P> {
+  readonly stepper: Adjoint.Problem<V, P>["stepper"]
+  readonly y: V
+  readonly parameters: P
+  readonly output: (y: V) => Tensor.Tensor
+  readonly taken: ReadonlyArray<Tensor.Any>
+  readonly once: (observer: Observer) => void
+}
+
+/**
+ * Those of the derivatives that a result depends on: the last velocity's has no part in the position. Steps in a loop are all
+ * taken.
+ */
+const needed = (result: Tensor.Any, taken: ReadonlyArray<Tensor.Any>): number => {
+  const nodes = new Set(Expression.sorted([result]))
+  return taken.filter(({ node }) => nodes.has(node)).length
+}
+
 const integrate = <V, P>(
   { integrator, from = 0, to = 1 }: Options,
-  stepper: Adjoint.Problem<V, P>["stepper"],
-  y: V,
-  parameters: P,
-  { path = "", observer }: Context,
-  once: (observer: Observer) => void
-): V => {
+  { stepper, y, parameters, output, taken, once }: System<V, P>,
+  { path = "", observer }: Context
+): Tensor.Tensor => {
   const { steps, adjoint, maximumSteps } = integrator
   const problem: Adjoint.Problem<V, P> = {
     stepper,
@@ -77,17 +105,15 @@ const integrate = <V, P>(
     ...(maximumSteps === undefined ? {} : { maximumSteps })
   }
   const { saved: _, ...outcome } = adjoint.integrate(problem, y, parameters)
+  const result = output(outcome.y)
   if (observer !== undefined) {
-    const { name, evaluations } = stepper(parameters)
-    const { start, step } = evaluations
-    observer.integrated(path, {
-      name,
-      outcome,
-      evaluations: "count" in steps ? start + steps.count * step : undefined,
-      once
-    })
+    const evaluations = needed(result, taken)
+    const { name, evaluations: all } = stepper(parameters)
+    const known = "count" in steps ? all.start + steps.count * all.step : undefined
+    const each = evaluations > 0 && known !== undefined ? evaluations : known
+    observer.integrated(path, { name, outcome, evaluations: each, once })
   }
-  return outcome.y
+  return result
 }
 
 /** Under a controller each sample takes its own steps, so that its neighbours do not matter. */
@@ -105,9 +131,9 @@ const carrierOf = <V>(x: Tensor.Any, { steps }: Integrator) =>
  */
 export const first = <P, C>(
   options: Options & {
-    readonly derivative: Layer<P, Tensor.Tensor, Tensor.Tensor, C & Time>
+    readonly derivative: Layer<P, Tensor.Tensor, Tensor.Tensor, C>
   }
-): Layer<{ readonly derivative: P }, Tensor.Tensor, Tensor.Tensor, C> => {
+): Layer<{ readonly derivative: P }, Tensor.Tensor, Tensor.Tensor, Outside<C>> => {
   const { derivative, integrator, augment = 0 } = options
   const { method } = integrator
   if (isSecondOrder(method)) {
@@ -118,29 +144,26 @@ export const first = <P, C>(
     })
   }
   return {
+    kind: "dynamic block, first order",
     parameters: { derivative: derivative.parameters },
     apply: (values, input, ...[condition, context = {}]) => {
       const y = augmented(input, augment)
+      const slopes = slopesOf(derivative, context, "derivative")
+      const f = ({ values, condition }: typeof parameters, observer?: Observer) => {
+        const slope = slopes.of(values, observer)
+        return (t: Tensor.Any, y: Tensor.Tensor) => slope(y, { ...condition, t })
+      }
       // adjoints see what is a parameter, and nothing else
       const parameters = { values: values.derivative, condition: condition ?? {} }
-      const f =
-        (given: typeof parameters, observer?: Observer) =>
-        (t: Tensor.Any, y: Tensor.Tensor): Tensor.Tensor =>
-          place(
-            derivative,
-            given.values,
-            seenBy(context, observer),
-            "derivative"
-          )(y, {
-            ...given.condition,
-            t
-          }) as Tensor.Tensor
-      const bind = (given: typeof parameters) =>
-        Method.bind(method, carrierOf<Tensor.Tensor>(y, integrator), f(given))
-      const end = integrate(options, bind, y, parameters, context, (observer) =>
-        f(parameters, observer)(startTime(y, options), y)
-      )
-      return augment === 0 ? end : channels(end, input.shape[1])
+      const system: System<Tensor.Tensor, typeof parameters> = {
+        stepper: (given) => Method.bind(method, carrierOf<Tensor.Tensor>(y, integrator), f(given)),
+        y,
+        parameters,
+        output: (end) => channels(end, input.shape[1]),
+        taken: slopes.taken,
+        once: (observer) => f(parameters, observer)(startTime(y, options), y)
+      }
+      return integrate(options, system, context)
     }
   }
 }
@@ -153,51 +176,71 @@ export const first = <P, C>(
  */
 export const second = <P, G, C>(
   options: Options & {
-    readonly acceleration: Layer<P, SecondOrder.State<Tensor.Tensor>, Tensor.Tensor, C & Time>
-    readonly velocity: Layer<G, Tensor.Tensor, Tensor.Tensor, C>
+    readonly acceleration: Layer<P, SecondOrder.State<Tensor.Tensor>, Tensor.Tensor, C>
+    readonly velocity: Layer<G, Tensor.Tensor, Tensor.Tensor, Outside<C>>
     readonly velocityFree?: boolean
   }
-): Layer<{ readonly acceleration: P; readonly velocity: G }, Tensor.Tensor, Tensor.Tensor, C> => {
+): Layer<
+  { readonly acceleration: P; readonly velocity: G },
+  Tensor.Tensor,
+  Tensor.Tensor,
+  Outside<C>
+> => {
   const { acceleration, velocity, integrator, augment = 0, velocityFree = false } = options
   return {
+    kind: "dynamic block, second order",
     parameters: { acceleration: acceleration.parameters, velocity: velocity.parameters },
     apply: (values, input, ...[condition, context = {}]) => {
       const x = augmented(input, augment)
       const v = place(velocity, values.velocity, context, "velocity")(x, condition) as typeof x
-      const parameters = { values: values.acceleration, condition: condition ?? {} }
-      const f =
-        (given: typeof parameters, observer?: Observer) =>
-        (t: Tensor.Any, x: Tensor.Tensor, v: Tensor.Tensor): Tensor.Tensor =>
-          place(
-            acceleration,
-            given.values,
-            seenBy(context, observer),
-            "acceleration"
-          )({ x, v }, { ...given.condition, t }) as Tensor.Tensor
-      const { method } = integrator
-      const bind = (given: typeof parameters) => {
-        const carrier = carrierOf<Tensor.Tensor>(x, integrator)
-        return isSecondOrder(method)
-          ? SecondOrder.stepper(method, carrier, f(given), { velocityFree })
-          : Method.bind(method, SecondOrder.pair(carrier), SecondOrder.reduce(f(given)))
+      const slopes = slopesOf(acceleration, context, "acceleration")
+      const f = ({ values, condition }: typeof parameters, observer?: Observer) => {
+        const slope = slopes.of(values, observer)
+        return (t: Tensor.Any, x: Tensor.Tensor, v: Tensor.Tensor) =>
+          slope({ x, v }, { ...condition, t })
       }
-      const state: SecondOrder.State<Tensor.Tensor> = { x, v }
-      const end = integrate(options, bind, state, parameters, context, (observer) =>
-        f(parameters, observer)(startTime(x, options), x, v)
-      )
-      return augment === 0 ? end.x : channels(end.x, input.shape[1])
+      const parameters = { values: values.acceleration, condition: condition ?? {} }
+      const { method } = integrator
+      const system: System<SecondOrder.State<Tensor.Tensor>, typeof parameters> = {
+        stepper: (given) => {
+          const carrier = carrierOf<Tensor.Tensor>(x, integrator)
+          return isSecondOrder(method)
+            ? SecondOrder.stepper(method, carrier, f(given), { velocityFree })
+            : Method.bind(method, SecondOrder.pair(carrier), SecondOrder.reduce(f(given)))
+        },
+        y: { x, v },
+        parameters,
+        output: (end) => channels(end.x, input.shape[1]),
+        taken: slopes.taken,
+        once: (observer) => f(parameters, observer)(startTime(x, options), x, v)
+      }
+      return integrate(options, system, context)
     }
   }
 }
 
+/** The first channels. */
 const channels = (x: Tensor.Tensor, count: number): Tensor.Tensor =>
-  Tensor.split(x, [count, x.shape[1] - count], { axis: 1 })[0] as Tensor.Tensor
+  x.shape[1] === count
+    ? x
+    : (Tensor.split(x, [count, x.shape[1] - count], { axis: 1 })[0] as Tensor.Tensor)
 
 const startTime = (x: Tensor.Any, { integrator, from = 0 }: Options): Tensor.Any =>
   carrierOf(x, integrator).scalar(from)
 
-/** What the derivative's layers tell of themselves, they tell once, not at each of its evaluations. */
-const seenBy = ({ observer: _, ...context }: Context, observer: Observer | undefined): Context => ({
-  ...context,
-  ...(observer === undefined ? {} : { observer })
-})
+/** A derivative's values, all of which are kept; its layers tell of themselves once, not at each evaluation. */
+const slopesOf = (derivative: Any, { observer: _, ...context }: Context, name: string) => {
+  const taken: Array<Tensor.Any> = []
+  return {
+    taken,
+    of: (values: unknown, observer: Observer | undefined) => {
+      const within = observer === undefined ? context : { ...context, observer }
+      const apply = place(derivative, values, within, name)
+      return (input: unknown, condition: unknown): Tensor.Tensor => {
+        const slope = apply(input, condition) as Tensor.Tensor
+        taken.push(slope)
+        return slope
+      }
+    }
+  }
+}

@@ -27,6 +27,7 @@ export const make = <const N extends number, const W extends number>(options: {
   Tensor.Tensor<readonly [number], "int32">,
   Tensor.Tensor<readonly [number, W]>
 > => ({
+  kind: "embedding",
   parameters: {
     weight: Parameter.make(
       [options.classes, options.width],
@@ -64,25 +65,28 @@ export interface SinusoidOptions<W extends number> {
 export const sinusoid = <const W extends number>(
   options: SinusoidOptions<W>
 ): Layer.Layer<{}, Tensor.Tensor<readonly [number]>, Tensor.Tensor<readonly [number, W]>> =>
-  Layer.of((time) => {
-    const { width, period = 10000, shift = 0, cosineFirst = false } = options
-    const half = Math.floor(width / 2)
-    const dtype = floatOf(time)
-    // rounded where PyTorch rounds: what a network has learnt of a time hangs on the last bits of its angle
-    const round = dtype === "float64" ? (value: number) => value : Math.fround
-    const frequencies = Array.from({ length: half }, (_, i) =>
-      Math.exp(round(round(round(-Math.log(period)) * i) / (half - shift)))
-    )
-    const angles = anglesOf(time, Tensor.constant(frequencies, { dtype }))
-    const waves = cosineFirst
-      ? [Tensor.cos(angles), Tensor.sin(angles)]
-      : [Tensor.sin(angles), Tensor.cos(angles)]
-    const rest = width - 2 * half
-    const zeros = Tensor.zeros([time.shape[0], rest], dtype) as Tensor.Tensor
-    return Tensor.concat(rest === 0 ? waves : [...waves, zeros], { axis: 1 }) as Tensor.Tensor<
-      readonly [number, W]
-    >
-  })
+  Layer.of(
+    (time) => {
+      const { width, period = 10000, shift = 0, cosineFirst = false } = options
+      const half = Math.floor(width / 2)
+      const dtype = floatOf(time)
+      // rounded where PyTorch rounds: what a network has learnt of a time hangs on the last bits of its angle
+      const round = dtype === "float64" ? (value: number) => value : Math.fround
+      const frequencies = Array.from({ length: half }, (_, i) =>
+        Math.exp(round(round(round(-Math.log(period)) * i) / (half - shift)))
+      )
+      const angles = anglesOf(time, Tensor.constant(frequencies, { dtype }))
+      const waves = cosineFirst
+        ? [Tensor.cos(angles), Tensor.sin(angles)]
+        : [Tensor.sin(angles), Tensor.cos(angles)]
+      const rest = width - 2 * half
+      const zeros = Tensor.zeros([time.shape[0], rest], dtype) as Tensor.Tensor
+      return Tensor.concat(rest === 0 ? waves : [...waves, zeros], { axis: 1 }) as Tensor.Tensor<
+        readonly [number, W]
+      >
+    },
+    { kind: "sinusoids" }
+  )
 
 /** `[batch]` by `[n]`. */
 const anglesOf = (time: Tensor.Any, frequencies: Tensor.Any): Tensor.Tensor =>
@@ -107,6 +111,7 @@ export const fourier = <const W extends number>(options: {
   Tensor.Tensor<readonly [number]>,
   Tensor.Tensor<readonly [number, W]>
 > => ({
+  kind: "Fourier features",
   parameters: {
     weight: Parameter.buffer(
       [options.width / 2],

@@ -111,7 +111,14 @@ export const ones: Initializer = constant(1)
  */
 export const values =
   (values: ArrayLike<number>): Initializer =>
-  () => ({ kind: "values", values })
+  (shape) => {
+    if (values.length === Shape.size(shape)) return { kind: "values", values }
+    throw new ParameterError({
+      path: "",
+      reason: "initializer",
+      message: `there are ${values.length} values for a parameter of shape ${Shape.show(shape)}`
+    })
+  }
 
 /**
  * Uniform in [min, max).

@@ -83,6 +83,14 @@ export interface Integration {
   readonly once: (observer: Observer) => void
 }
 
+/**
+ * The values of parameters: a tree of tensors of the same structure.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Values<P> = 0 extends 1 & P ? any : Program.Tensors<P>
+
 /** Conditions that a layer does not need may be left out. */
 type Given<C> = unknown extends C
   ? readonly [condition?: C, context?: Context]
@@ -98,8 +106,10 @@ type Given<C> = unknown extends C
  * @category models
  */
 export interface Layer<P, I, O, C = unknown> {
+  /** What it is, in a word or two, for people: `conv 3×3`. */
+  readonly kind?: string
   readonly parameters: P
-  readonly apply: (values: Program.Tensors<P>, input: I, ...given: Given<C>) => O
+  readonly apply: (values: Values<P>, input: I, ...given: Given<C>) => O
 }
 
 /**
@@ -204,8 +214,10 @@ const bindAll = (tree: object, values: unknown, context: Context, name: string):
  */
 export const make = <const T extends object, I, O, C = unknown>(
   parts: T,
-  forward: (parts: Bound<T>, input: I, condition: C, context: Context) => O
+  forward: (parts: Bound<T>, input: I, condition: C, context: Context) => O,
+  options: { readonly kind?: string } = {}
 ): Layer<Parameters<T>, I, O, C> => ({
+  ...options,
   parameters: parametersOf(parts) as Parameters<T>,
   apply: (values, input, ...[condition, context = {}]) =>
     forward(bindAll(parts, values, context, "") as Bound<T>, input, condition as C, context)
@@ -217,7 +229,11 @@ export const make = <const T extends object, I, O, C = unknown>(
  * @since 0.1.0
  * @category constructors
  */
-export const of = <I, O>(f: (input: I) => O): Layer<{}, I, O> => ({
+export const of = <I, O>(
+  f: (input: I) => O,
+  options: { readonly kind?: string } = {}
+): Layer<{}, I, O> => ({
+  ...options,
   parameters: {},
   apply: (_, input) => f(input)
 })
@@ -289,7 +305,7 @@ export const sequence: {
 export const residual = <P, S extends Shape.Shape, C = unknown>(
   layer: Layer<P, Tensor.Tensor<S>, Tensor.Tensor<S>, C>
 ): Layer<P, Tensor.Tensor<S>, Tensor.Tensor<S>, C> => ({
-  parameters: layer.parameters,
+  ...layer,
   apply: (values, x, ...given) =>
     Tensor.add(x as Tensor.Tensor, layer.apply(values, x, ...given)) as Tensor.Tensor<S>
 })
@@ -367,6 +383,6 @@ export const cast = <P, I, O, C, D extends Float>(
   dtype: D
 ): Layer<Cast<P, D>, Cast<I, D>, Cast<O, D>, Cast<C, D>> =>
   ({
-    parameters: Tree.remap(layer.parameters, (each: Parameter) => ({ ...each, dtype })),
-    apply: layer.apply
+    ...layer,
+    parameters: Tree.remap(layer.parameters, (each: Parameter) => ({ ...each, dtype }))
   }) as never

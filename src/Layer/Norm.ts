@@ -68,6 +68,7 @@ export const group = <const C extends number, const A extends boolean = true>(op
     })
   }
   return {
+    kind: "group norm",
     parameters: affine(channels, options.affine),
     apply: (values, x) => Tensor.groupNorm(x, { ...named(values), groups, epsilon })
   }
@@ -88,6 +89,7 @@ export const instance = <const C extends number, const A extends boolean = false
 }): Normalization<Affine<C, NoInfer<A>>> => {
   const { channels, epsilon = 1e-5 } = options
   return {
+    kind: "instance norm",
     parameters: affine(channels, (options.affine ?? false) as A),
     apply: (values, x) => Tensor.instanceNorm(x, { ...named(values), epsilon })
   }
@@ -107,6 +109,7 @@ export const layer = <const C extends number, const A extends boolean = true>(op
 }): Normalization<Affine<C, NoInfer<A>>> => {
   const { channels, epsilon = 1e-5 } = options
   return {
+    kind: "layer norm",
     parameters: affine(channels, options.affine),
     apply: (values, x) => Tensor.layerNorm(x, { ...named(values), epsilon })
   }
@@ -134,6 +137,7 @@ export const rms = <const C extends number>(options: {
 }): Normalization<Factor<C>> => {
   const { channels, epsilon = 1e-5, axis = -1 } = options
   return {
+    kind: "RMS norm",
     parameters: factor(channels),
     apply: ({ weight }, x) => Tensor.rmsNorm(x, { scale: weight as Tensor.Tensor, epsilon, axis })
   }
@@ -151,6 +155,7 @@ export const unit = <const C extends number>(options: {
 }): Normalization<Factor<C>> => {
   const { channels } = options
   return {
+    kind: "unit norm",
     parameters: factor(channels),
     apply: ({ weight }, x) =>
       Tensor.mul(

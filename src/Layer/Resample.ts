@@ -27,7 +27,9 @@ export interface Options {
  * @category functions
  */
 export const nearest = (options: { readonly factor?: number } = {}): Resampling<{}> =>
-  Layer.of((x) => Tensor.resize(x, { scale: options.factor ?? 2, mode: "nearest" }) as never)
+  Layer.of((x) => Tensor.resize(x, { scale: options.factor ?? 2, mode: "nearest" }) as never, {
+    kind: "nearest"
+  })
 
 /**
  * (Bi-, tri-)linear interpolation to `factor` times the size, as PyTorch's with align_corners false; ½ halves.
@@ -36,7 +38,9 @@ export const nearest = (options: { readonly factor?: number } = {}): Resampling<
  * @category functions
  */
 export const linear = (options: { readonly factor: number }): Resampling<{}> =>
-  Layer.of((x) => Tensor.resize(x, { scale: options.factor, mode: "linear" }) as never)
+  Layer.of((x) => Tensor.resize(x, { scale: options.factor, mode: "linear" }) as never, {
+    kind: "linear"
+  })
 
 /**
  * Nearest ×2 and a convolution of kernel 3.
@@ -46,9 +50,8 @@ export const linear = (options: { readonly factor: number }): Resampling<{}> =>
  */
 export const up = ({ in: from, out, dimensions = 2 }: Options) =>
   Layer.make(
-    { conv: Conv.make({ in: from, out, kernel: 3, dimensions }) },
-    ({ conv }, x: Tensor.Tensor): Tensor.Tensor =>
-      conv(Tensor.resize(x, { scale: 2, mode: "nearest" }) as Tensor.Tensor)
+    { resize: nearest(), conv: Conv.make({ in: from, out, kernel: 3, dimensions }) },
+    ({ resize, conv }, x: Tensor.Tensor): Tensor.Tensor => conv(resize(x))
   )
 
 /**

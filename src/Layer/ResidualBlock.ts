@@ -76,26 +76,30 @@ export const make = (options: Options) => {
     dropout: Dropout.make({ rate: dropout }),
     ...(from === out ? {} : { conv_shortcut: Conv.make({ in: from, out, kernel: 1, dimensions }) })
   }
-  return Layer.make(parts, (net, x: Tensor.Tensor, condition: Condition): Tensor.Tensor => {
-    const drop = net.dropout as (x: Tensor.Tensor) => Tensor.Tensor
-    const projected =
-      net.time_emb_proj === undefined
-        ? undefined
-        : overSpace(net.time_emb_proj(Tensor.silu(condition.embedding) as never), x)
-    const scaled = (h: Tensor.Tensor): Tensor.Tensor => {
-      if (projected === undefined || !modulated) return h
-      const [scale, shift] = halves(projected)
-      return Tensor.add(Tensor.mul(h, Tensor.add(scale, 1)), shift) as Tensor.Tensor
-    }
-    const shifted = (h: Tensor.Tensor): Tensor.Tensor =>
-      projected === undefined || modulated ? h : (Tensor.add(h, projected) as Tensor.Tensor)
-    const once = pre
-      ? shifted(net.conv1(activate(net.norm1(x))))
-      : activate(scaled(net.norm1(shifted(net.conv1(x)))))
-    const twice = pre
-      ? net.conv2(drop(activate(scaled(net.norm2(once)))))
-      : activate(net.norm2(net.conv2(drop(once))))
-    const around = net.conv_shortcut === undefined ? x : net.conv_shortcut(x)
-    return Tensor.add(around, twice) as Tensor.Tensor
-  })
+  return Layer.make(
+    parts,
+    (net, x: Tensor.Tensor, condition: Condition): Tensor.Tensor => {
+      const drop = net.dropout as (x: Tensor.Tensor) => Tensor.Tensor
+      const projected =
+        net.time_emb_proj === undefined
+          ? undefined
+          : overSpace(net.time_emb_proj(Tensor.silu(condition.embedding) as never), x)
+      const scaled = (h: Tensor.Tensor): Tensor.Tensor => {
+        if (projected === undefined || !modulated) return h
+        const [scale, shift] = halves(projected)
+        return Tensor.add(Tensor.mul(h, Tensor.add(scale, 1)), shift) as Tensor.Tensor
+      }
+      const shifted = (h: Tensor.Tensor): Tensor.Tensor =>
+        projected === undefined || modulated ? h : (Tensor.add(h, projected) as Tensor.Tensor)
+      const once = pre
+        ? shifted(net.conv1(activate(net.norm1(x))))
+        : activate(scaled(net.norm1(shifted(net.conv1(x)))))
+      const twice = pre
+        ? net.conv2(drop(activate(scaled(net.norm2(once)))))
+        : activate(net.norm2(net.conv2(drop(once))))
+      const around = net.conv_shortcut === undefined ? x : net.conv_shortcut(x)
+      return Tensor.add(around, twice) as Tensor.Tensor
+    },
+    { kind: "residual block" }
+  )
 }

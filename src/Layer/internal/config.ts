@@ -1,0 +1,117 @@
+/** Configurations: what is given, checked against a schema; errors point at the field and say what would work. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { ConfigError } from "../LayerError.ts"
+import { distance } from "./nearest.ts"
+
+/** The word nearest to what was given, and all of them if none is near. */
+export const suggestion = (given: string, known: ReadonlyArray<string>): string => {
+  const near = known
+    .map((word) => ({ word, far: distance(given.toLowerCase(), word.toLowerCase()) }))
+    .filter(({ word, far }) => far <= Math.max(2, Math.min(word.length, given.length) / 3))
+    .sort((a, b) => a.far - b.far)
+  return near.length > 0 ? `did you mean "${near[0].word}"?` : `known are ${known.join(", ")}`
+}
+
+/** The first thing that is wrong, and where. */
+const first = (
+  issue: Schema.SchemaError["issue"],
+  path: ReadonlyArray<PropertyKey> = []
+): { readonly path: ReadonlyArray<PropertyKey>; readonly tag: string } => {
+  switch (issue._tag) {
+    case "Pointer":
+      return first(issue.issue, [...path, ...issue.path])
+    case "Composite":
+    case "AnyOf":
+      // of several ways, the one that came furthest
+      return issue.issues
+        .map((each) => first(each, path))
+        .reduce((a, b) => (b.path.length > a.path.length ? b : a), { path, tag: issue._tag })
+    case "Encoding":
+      return first(issue.issue, path)
+    default:
+      return { path, tag: issue._tag }
+  }
+}
+
+/** The fields of the records along a path: those of the schema, and of unions all of them. */
+const fieldsAt = (schema: unknown, path: ReadonlyArray<PropertyKey>): ReadonlyArray<string> => {
+  const {
+    fields,
+    members,
+    from,
+    schema: inner
+  } = schema as {
+    readonly fields?: Readonly<Record<string, unknown>>
+    readonly members?: ReadonlyArray<unknown>
+    readonly from?: unknown
+    readonly schema?: unknown
+  }
+  if (fields !== undefined) {
+    const [key, ...rest] = path
+    return key === undefined ? Object.keys(fields) : fieldsAt(fields[String(key)] ?? {}, rest)
+  }
+  if (members !== undefined) return members.flatMap((member) => fieldsAt(member, path))
+  const below = from ?? inner
+  return below === undefined ? [] : fieldsAt(below, path)
+}
+
+/** Checks a configuration, and fills in what is left out. */
+export const decode = <S extends Schema.Codec<any, any>>(
+  what: string,
+  schema: S,
+  given: unknown
+): Effect.Effect<S["Type"], ConfigError> =>
+  Schema.decodeUnknownEffect(schema, { onExcessProperty: "error" })(given).pipe(
+    Effect.mapError((error) => {
+      const { path, tag } = first(error.issue)
+      const at = path.map(String).join(".")
+      const [says] = error.message.split("\n")
+      const known = fieldsAt(schema, path.slice(0, -1))
+      const message =
+        tag === "UnexpectedKey" && known.length > 0
+          ? `there is no such field; ${suggestion(String(path[path.length - 1]), known)}`
+          : says
+      return new ConfigError({
+        what,
+        path: at,
+        message: `${what}${at === "" ? "" : `: ${at}`}: ${message}`
+      })
+    })
+  ) as Effect.Effect<S["Type"], ConfigError>
+
+/** Throws a `ConfigError` unless a condition holds. */
+export const demand = (holds: boolean, what: string, path: string, message: string): void => {
+  if (!holds) throw new ConfigError({ what, path, message: `${what}: ${path}: ${message}` })
+}
+
+/** `ConfigError`s that building throws, as failures. */
+export const attempt = <A>(build: () => A): Effect.Effect<A, ConfigError> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(build())
+    } catch (error) {
+      if (error instanceof ConfigError) return Effect.fail(error)
+      throw error
+    }
+  })
+
+/** Throws a `ConfigError` for a spatial size that cannot be halved so many times, with the nearest that can. */
+export const requireHalvings = (
+  what: string,
+  path: string,
+  sizes: ReadonlyArray<number>,
+  halvings: number
+): void => {
+  const unit = 2 ** halvings
+  for (const size of sizes) {
+    const below = Math.floor(size / unit) * unit
+    const near = [below, below + unit].filter((each) => each > 0)
+    demand(
+      Number.isInteger(size) && size > 0 && size % unit === 0,
+      what,
+      path,
+      `a size of ${size} cannot be halved ${halvings} times: multiples of ${unit} can, such as ${near.join(" and ")}`
+    )
+  }
+}
