@@ -178,7 +178,8 @@ export const advance = <V, S, B, M, D>(
   const stuck = and(not(good), not(less(smallest, size)))
   const before = add(now.accepted, now.rejected)
   const count = add(before, scalar(1))
-  const ended = and(good, arrives)
+  // a step that rounding takes to the end has arrived, too
+  const ended = and(good, not(less(scalar(0), abs(sub(to, t)))))
   // scalars of few digits cannot count far: where they stop, so must the loop
   const counted = and(less(before, count), less(count, scalar(maximumSteps)))
   const exhausted = and(not(ended), not(counted))

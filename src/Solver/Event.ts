@@ -55,9 +55,6 @@ export const crosses = <V, S, B>(
   return direction === "rising" ? rises : direction === "falling" ? falls : or(rises, falls)
 }
 
-/** Halvings of a step: enough for double precision. */
-const halvings = Array.from({ length: 53 }, () => [])
-
 /**
  * The θ in (0, 1] at which an event happens within a step that crosses it: by bisection on the step's interpolant, so to the
  * interpolant's accuracy.
@@ -70,9 +67,11 @@ export const root = <V, S, B, M, D>(
 ): S => {
   const { carrier } = stepper
   const { scalar, add, mul, select } = carrier
+  // as many halvings of the step as θ has digits: 53 in double precision, 24 in float32
+  const halvings = Math.round(1 - Math.log2(carrier.epsilon))
   const [{ high }] = carrier.repeat(
     { low: scalar(0), high: scalar(1) },
-    halvings,
+    Array.from({ length: halvings }, () => []),
     ({ low, high }) => {
       const middle = mul(add(low, high), scalar(0.5))
       const value = condition(add(taken.t, mul(middle, taken.h)), stateAt(stepper, taken, middle))

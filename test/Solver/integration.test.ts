@@ -516,6 +516,49 @@ describe("run", () => {
     }
   )
 
+  it("writes no step twice where the last time saved is the end", () => {
+    const written = (save: ReadonlyArray<number>) => {
+      let count = 0
+      const counted = Method.bind(Tableau.dopri5, carrier, (_, y) => {
+        count += 1
+        return y
+      })
+      Integration.run(counted, ones, { from: 0, to: 1, steps: tight, save })
+      return count
+    }
+    expect(written([0.5, 1])).toBeLessThan(written([0.5]))
+    expect(written([1])).toBe(written([0.5, 1]))
+  })
+
+  it("has arrived where rounding takes a step to the end", () => {
+    const ulp = Number.EPSILON
+    const to = 1 + 40 * ulp
+    const options = { from: 1, to, controller: tight, initialStep: 39.55 * ulp }
+    const state = Adaptive.begin(swing, 1, options)
+    const { next, h } = Adaptive.advance(swing, options, state)
+    expect(h).toBeLessThan(to - 1)
+    expect([next.t, next.status]).toEqual([to, Adaptive.status.done])
+  })
+
+  it("halves a step as often as its scalars have digits to find an event", () => {
+    const found = (epsilon: number) => {
+      let count = 0
+      const side = Method.bind(Tableau.dopri5, { ...Carrier.number, epsilon }, () => 1)
+      const condition = (_: number, y: number) => {
+        count += 1
+        return y - 0.3
+      }
+      const events = [{ name: "third", condition }]
+      const options = { from: 0, to: 1, steps: { count: 1 }, events }
+      const { t } = solved(Integration.solve(side, 0, options))
+      return { count, error: Math.abs(t - 0.3) }
+    }
+    const [double, single] = [found(2 ** -52), found(2 ** -23)]
+    expect([double.count, single.count]).toEqual([2 + 53, 2 + 24])
+    expect(double.error).toBeLessThan(2 ** -52)
+    expect(single.error).toBeLessThan(2 ** -23)
+  })
+
   it("takes elements that stay 0, where only relative errors are tolerated", async () => {
     const steps = Controller.pi({ absolute: 0, relative: 1e-8 })
     const side = Method.bind(Tableau.dopri5, Carrier.float64Array, (_, y) => y.map((each) => -each))

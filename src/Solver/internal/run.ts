@@ -101,7 +101,7 @@ export const runControlled = <V, S, B>(
   const whole = { ...bounds, initialStep: h }
   const { state, saved } = plain
     ? { state: Adaptive.run(stepper, y, whole), saved: [] }
-    : watched(stepper, y, whole, wanted, event)
+    : watched(stepper, y, whole, wanted, wanted.at(-1) === options.to, event)
   const { add, scalar } = stepper.carrier
   return {
     t: state.t,
@@ -114,12 +114,13 @@ export const runControlled = <V, S, B>(
   }
 }
 
-/** With a look at each step taken: for the times wanted, and for an event. */
+/** With a look at each step taken: for the times wanted, of which the last is the end if they are `complete`, and for an event. */
 const watched = <V, S, B>(
   stepper: Stepper<V, S, B>,
   y: V,
   options: Adaptive.Options<S> & { readonly initialStep: S },
   wanted: ReadonlyArray<number>,
+  complete: boolean,
   event: Event<V, S> | undefined
 ): { readonly state: Adaptive.State<V, S, unknown>; readonly saved: Stacked<V> } => {
   const { carrier } = stepper
@@ -170,7 +171,8 @@ const watched = <V, S, B>(
       return [next, choose(moved, reached, y)]
     }
   )
-  const end = reach(then, goes)
+  // where the last of these times is the end there is nothing left to do, and the step need not be written once more
+  const end = complete ? then : reach(then, goes)
   if (event === undefined) return { state: end.state, saved }
   const theta = root(stepper, event, end.taken, end.first)
   const t = add(end.taken.t, mul(theta, end.taken.h))
