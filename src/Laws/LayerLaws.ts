@@ -398,7 +398,7 @@ const parametersLaw = (subject: Bound, seed: number): Complaint =>
     const twice = paths.find((path, i) => paths.indexOf(path) !== i)
     if (twice !== undefined) return `two parameters share the path "${twice}"`
     const idle = yield* idleOf(subject, seed)
-    if (idle.length === 0) return undefined
+    if (idle.length === 0) return unasked(subject, seed)
     // a gradient may be zero by chance: where a unit is switched off
     const still = new Set((yield* idleOf(subject, seed + 1)).map(({ what }) => what))
     const found = idle.find(({ what }) => still.has(what))
@@ -407,6 +407,23 @@ const parametersLaw = (subject: Bound, seed: number): Complaint =>
       `${found.what} is never used: the gradient of a random function of the output is ${found.size}, that of others up to ${found.most}`
     )
   })
+
+/** Whether the layer does without a value, as if there had never been one. */
+const unasked = (subject: Bound, seed: number): string | undefined => {
+  const paths = Parameter.entries(subject.layer.parameters).map(([path]) => path)
+  if (paths.length === 0) return undefined
+  const path = paths[seed % paths.length]
+  const trial = Tree.remap<Trial>(trialOf(subject, seed, 1), (host: Host) => Tensor.constant(host))
+  const values = Tree.remap(trial.values, (value: Tensor.Any, at) =>
+    at === path ? undefined : value
+  )
+  try {
+    applied(subject, { ...trial, values })
+  } catch {
+    return undefined
+  }
+  return `without a value for the parameter "${path}" it is applied as if there were no such parameter`
+}
 
 /** What has no influence on the output. */
 const idleOf = Effect.fnUntraced(function* (subject: Bound, seed: number) {
@@ -881,7 +898,7 @@ export const shapes: Check = alone("shapes")
 
 /**
  * Each trainable parameter, each input and each condition has an influence on the output, which a random function of it has
- * a gradient to show for; and no two parameters have one path.
+ * a gradient to show for; a value that is missing is an error; and no two parameters have one path.
  *
  * @since 0.1.0
  * @category laws

@@ -4,10 +4,12 @@
  *
  * @since 0.1.0
  */
-import { type Program, type Shape, Tensor } from "../Tensor/index.ts"
+import { type Shape, Tensor } from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
 import { overSpace, spread } from "./internal/features.ts"
+import { valueOf } from "./internal/values.ts"
 import type { Features, Layer } from "./Layer.ts"
+import { ConfigError } from "./LayerError.ts"
 import * as Parameter from "./Parameter.ts"
 
 /**
@@ -43,8 +45,33 @@ export interface Common<
   readonly biasInitializer?: Initializer.Initializer
 }
 
-const withBias = (y: Tensor.Any, bias: Tensor.Any | undefined): never =>
-  (bias === undefined ? y : Tensor.add(y as Tensor.Tensor, overSpace(bias, y))) as never
+const withBias = (what: string, y: Tensor.Any, values: unknown, bias?: boolean): never =>
+  (bias === false
+    ? y
+    : Tensor.add(y as Tensor.Tensor, overSpace(valueOf(what, values, "bias"), y))) as never
+
+/** Throws a `ConfigError` for groups and sizes that make no kernel. */
+const checked = (what: string, options: Common<number, number, number, boolean>): void => {
+  const { groups = 1, dimensions = 2 } = options
+  const refuse = (path: string, message: string) => {
+    throw new ConfigError({ what, path, message: `${what}: ${message}` })
+  }
+  for (const path of ["in", "out"] as const) {
+    const channels = options[path]
+    if (!Number.isInteger(channels / groups)) {
+      refuse("groups", `${channels} channels (\`${path}\`) do not divide into ${groups} groups`)
+    }
+  }
+  for (const path of ["kernel", "stride", "dilation"] as const) {
+    const sizes = options[path]
+    if (typeof sizes === "object" && sizes.length !== dimensions) {
+      refuse(
+        path,
+        `\`${path}\` has ${sizes.length} entries for ${dimensions} spatial axes (\`dimensions\`)`
+      )
+    }
+  }
+}
 
 const parametersOf = <Out extends number, B extends boolean>(
   shape: Shape.Shape,
@@ -66,6 +93,8 @@ const parametersOf = <Out extends number, B extends boolean>(
  * A convolution, `[N, in, …]` → `[N, out, …]` (see `Tensor.conv`). Unless told, (kernel − 1)·dilation / 2 is padded on all sides:
  * with odd kernels and no stride the spatial sizes stay. Begins as PyTorch's `Conv` unless told.
  *
+ * Throws `ConfigError` where the channels do not divide by the groups, or sizes are not those of so many axes.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -81,6 +110,7 @@ export const make = <
   Features<In, NoInfer<Dims>>,
   Features<Out, NoInfer<Dims>>
 > => {
+  checked("Conv.make", options)
   const { groups = 1, stride = 1, dimensions = 2 } = options
   const kernel = spread(options.kernel, dimensions)
   const dilation = spread(options.dilation ?? 1, dimensions)
@@ -94,9 +124,9 @@ export const make = <
     kind: `conv ${kernel.join("×")}`,
     parameters: parametersOf([options.out, options.in / groups, ...kernel], options),
     apply: (values, x) => {
-      const { weight, bias } = values as Program.Tensors<Parameters<Out, true>>
+      const weight = valueOf("Conv.make", values, "weight")
       const y = Tensor.conv(x as Tensor.Tensor, weight, { padding, stride, dilation, groups })
-      return withBias(y, bias)
+      return withBias("Conv.make", y, values, options.bias)
     }
   }
 }
@@ -104,6 +134,8 @@ export const make = <
 /**
  * A transposed convolution, `[N, in, …]` → `[N, out, …]` (see `Tensor.convTranspose`), with no padding unless told. Begins as
  * PyTorch's `ConvTranspose` unless told.
+ *
+ * Throws `ConfigError` where the channels do not divide by the groups, or sizes are not those of so many axes.
  *
  * @since 0.1.0
  * @category constructors
@@ -120,15 +152,17 @@ export const transposed = <
   Features<In, NoInfer<Dims>>,
   Features<Out, NoInfer<Dims>>
 > => {
+  checked("Conv.transposed", options)
   const { groups = 1, stride = 1, dilation = 1, padding = 0, outputPadding = 0 } = options
   const kernel = spread(options.kernel, options.dimensions ?? 2)
   return {
     kind: `transposed conv ${kernel.join("×")}`,
     parameters: parametersOf([options.in, options.out / groups, ...kernel], options),
     apply: (values, x) => {
-      const { weight, bias } = values as Program.Tensors<Parameters<Out, true>>
+      const weight = valueOf("Conv.transposed", values, "weight")
       const window = { padding, stride, dilation, groups, outputPadding }
-      return withBias(Tensor.convTranspose(x as Tensor.Tensor, weight, window), bias)
+      const y = Tensor.convTranspose(x as Tensor.Tensor, weight, window)
+      return withBias("Conv.transposed", y, values, options.bias)
     }
   }
 }

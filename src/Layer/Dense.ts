@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
-import { type Program, Tensor } from "../Tensor/index.ts"
+import { Tensor } from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
+import { valueOf } from "./internal/values.ts"
 import type { Layer } from "./Layer.ts"
 import * as Parameter from "./Parameter.ts"
 
@@ -54,14 +55,14 @@ export const make = <
     kind: "dense",
     parameters: parameters as unknown as Parameters<In, Out, B>,
     apply: (values, x) => {
-      const { weight, bias } = values as Program.Tensors<Parameters<In, Out, true>>
+      const weight = valueOf("Dense.make", values, "weight")
       const y = Tensor.matmul(
         x as Tensor.Tensor,
         Tensor.matrixTranspose(weight) as Tensor.Tensor
       ) as Tensor.Tensor
-      return (bias === undefined ? y : Tensor.add(y, bias as Tensor.Tensor)) as Tensor.Tensor<
-        readonly [number, Out]
-      >
+      return (
+        options.bias === false ? y : Tensor.add(y, valueOf("Dense.make", values, "bias"))
+      ) as Tensor.Tensor<readonly [number, Out]>
     }
   }
 }

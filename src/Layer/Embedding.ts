@@ -8,7 +8,9 @@ import * as Activation from "./Activation.ts"
 import * as Dense from "./Dense.ts"
 import * as Initializer from "./Initializer.ts"
 import { floatOf } from "./internal/features.ts"
+import { valueOf } from "./internal/values.ts"
 import * as Layer from "./Layer.ts"
+import { ConfigError } from "./LayerError.ts"
 import * as Parameter from "./Parameter.ts"
 
 /**
@@ -34,8 +36,10 @@ export const make = <const N extends number, const W extends number>(options: {
       options.initializer ?? Initializer.normal()
     )
   },
-  apply: ({ weight }, labels) =>
-    Tensor.take(weight as Tensor.Tensor, labels) as Tensor.Tensor<readonly [number, W]>
+  apply: (values, labels) =>
+    Tensor.take(valueOf("Embedding.make", values, "weight"), labels) as Tensor.Tensor<
+      readonly [number, W]
+    >
 })
 
 /**
@@ -59,16 +63,25 @@ export interface SinusoidOptions<W extends number> {
  *
  * all sines first, and a zero at the end where the width is odd. Times are in units of training steps, 0 to 1,000 or so.
  *
+ * Throws `ConfigError` where nothing is left of the exponent's denominator.
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const sinusoid = <const W extends number>(
   options: SinusoidOptions<W>
-): Layer.Layer<{}, Tensor.Tensor<readonly [number]>, Tensor.Tensor<readonly [number, W]>> =>
-  Layer.of(
+): Layer.Layer<{}, Tensor.Tensor<readonly [number]>, Tensor.Tensor<readonly [number, W]>> => {
+  const { width, period = 10000, shift = 0, cosineFirst = false } = options
+  const half = Math.floor(width / 2)
+  if (!(half > shift)) {
+    throw new ConfigError({
+      what: "Embedding.sinusoid",
+      path: "width",
+      message: `Embedding.sinusoid: the width ${width} must be more than twice the shift ${shift}, and at least 2`
+    })
+  }
+  return Layer.of(
     (time) => {
-      const { width, period = 10000, shift = 0, cosineFirst = false } = options
-      const half = Math.floor(width / 2)
       const dtype = floatOf(time)
       // rounded where PyTorch rounds: what a network has learnt of a time hangs on the last bits of its angle
       const round = dtype === "float64" ? (value: number) => value : Math.fround
@@ -87,6 +100,7 @@ export const sinusoid = <const W extends number>(
     },
     { kind: "sinusoids" }
   )
+}
 
 /** `[batch]` by `[n]`. */
 const anglesOf = (time: Tensor.Any, frequencies: Tensor.Any): Tensor.Tensor =>
@@ -98,7 +112,7 @@ const anglesOf = (time: Tensor.Any, frequencies: Tensor.Any): Tensor.Tensor =>
 /**
  * Random Fourier features of a time, `[batch]` → `[batch, width]`: sines and cosines of 2πωᵢt with ωᵢ normal of deviation `scale`,
  * 16 unless told, fixed when the network is made (Tancik et al. 2020, arXiv:2006.10739; Song et al. 2021, arXiv:2011.13456). For
- * times of the size of 1, or logarithms of noise levels.
+ * times of the size of 1, or logarithms of noise levels. Throws `ConfigError` for odd widths.
  *
  * @since 0.1.0
  * @category constructors
@@ -110,21 +124,29 @@ export const fourier = <const W extends number>(options: {
   { readonly weight: Parameter.Parameter<readonly [number], "float32"> },
   Tensor.Tensor<readonly [number]>,
   Tensor.Tensor<readonly [number, W]>
-> => ({
-  kind: "Fourier features",
-  parameters: {
-    weight: Parameter.buffer(
-      [options.width / 2],
-      Initializer.normal({ deviation: options.scale ?? 16 })
-    )
-  },
-  apply: ({ weight }, time) => {
-    const angles = Tensor.mul(anglesOf(time, weight), 2 * Math.PI)
-    return Tensor.concat([Tensor.sin(angles), Tensor.cos(angles)], { axis: 1 }) as Tensor.Tensor<
-      readonly [number, W]
-    >
+> => {
+  const { width, scale = 16 } = options
+  if (!(width > 0 && width % 2 === 0)) {
+    throw new ConfigError({
+      what: "Embedding.fourier",
+      path: "width",
+      message: `Embedding.fourier: the width ${width} must be even: half are sines, half cosines`
+    })
   }
-})
+  return {
+    kind: "Fourier features",
+    parameters: {
+      weight: Parameter.buffer([width / 2], Initializer.normal({ deviation: scale }))
+    },
+    apply: (values, time) => {
+      const weight = valueOf("Embedding.fourier", values, "weight")
+      const angles = Tensor.mul(anglesOf(time, weight), 2 * Math.PI)
+      return Tensor.concat([Tensor.sin(angles), Tensor.cos(angles)], { axis: 1 }) as Tensor.Tensor<
+        readonly [number, W]
+      >
+    }
+  }
+}
 
 /**
  * @since 0.1.0

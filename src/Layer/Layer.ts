@@ -19,7 +19,7 @@
 
 import type { Outcome } from "../Solver/Integration.ts"
 import type { Float } from "../Tensor/DType.ts"
-import { type Program, type Random, type Shape, Tensor, Tree } from "../Tensor/index.ts"
+import { type Program, type Random, Shape, Tensor, TensorError, Tree } from "../Tensor/index.ts"
 import { join } from "./internal/path.ts"
 import { place } from "./internal/place.ts"
 import type { Parameter } from "./Parameter.ts"
@@ -297,7 +297,8 @@ export const sequence: {
   ) as never
 
 /**
- * x + f(x) (He et al. 2015, arXiv:1512.03385). Parameters are those of f.
+ * x + f(x) (He et al. 2015, arXiv:1512.03385). Parameters are those of f. Throws `ShapeError` where f changes the shape, even if the
+ * sum could be broadcast.
  *
  * @since 0.1.0
  * @category combinators
@@ -306,8 +307,17 @@ export const residual = <P, S extends Shape.Shape, C = unknown>(
   layer: Layer<P, Tensor.Tensor<S>, Tensor.Tensor<S>, C>
 ): Layer<P, Tensor.Tensor<S>, Tensor.Tensor<S>, C> => ({
   ...layer,
-  apply: (values, x, ...given) =>
-    Tensor.add(x as Tensor.Tensor, layer.apply(values, x, ...given)) as Tensor.Tensor<S>
+  apply: (values, x, ...given) => {
+    const y = layer.apply(values, x, ...given)
+    if (!Shape.equals(x.shape, y.shape)) {
+      throw new TensorError.ShapeError({
+        operation: "Layer.residual",
+        shapes: [x.shape, y.shape],
+        message: `Layer.residual: the layer makes ${Shape.show(y.shape)} of ${Shape.show(x.shape)}; it must keep the shape`
+      })
+    }
+    return Tensor.add(x as Tensor.Tensor, y) as Tensor.Tensor<S>
+  }
 })
 
 type Branches = Readonly<Record<string, Any>>

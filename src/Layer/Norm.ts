@@ -4,9 +4,10 @@
  *
  * @since 0.1.0
  */
-import { type Program, type Shape, Tensor } from "../Tensor/index.ts"
+import { type Shape, Tensor } from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
 import { overSpace } from "./internal/features.ts"
+import { valueOf } from "./internal/values.ts"
 import type { Layer } from "./Layer.ts"
 import { ConfigError } from "./LayerError.ts"
 import * as Parameter from "./Parameter.ts"
@@ -37,10 +38,12 @@ const affine = <C extends number, A extends boolean>(
       }) as Affine<C, A>
 
 /** As functions of `Tensor` name them. */
-const named = (values: unknown): { scale?: Tensor.Tensor; bias?: Tensor.Tensor } => {
-  const { weight, bias } = values as Partial<Program.Tensors<Affine>>
-  return weight === undefined || bias === undefined ? {} : { scale: weight, bias }
-}
+const named = (
+  what: string,
+  values: unknown,
+  wanted: boolean
+): { scale?: Tensor.Tensor; bias?: Tensor.Tensor } =>
+  wanted ? { scale: valueOf(what, values, "weight"), bias: valueOf(what, values, "bias") } : {}
 
 /**
  * Group normalisation of `[N, C, …]` (Wu and He 2018, arXiv:1803.08494). Throws `ConfigError`, with the numbers of groups that
@@ -70,7 +73,12 @@ export const group = <const C extends number, const A extends boolean = true>(op
   return {
     kind: "group norm",
     parameters: affine(channels, options.affine),
-    apply: (values, x) => Tensor.groupNorm(x, { ...named(values), groups, epsilon })
+    apply: (values, x) =>
+      Tensor.groupNorm(x, {
+        ...named("Norm.group", values, options.affine !== false),
+        groups,
+        epsilon
+      })
   }
 }
 
@@ -91,7 +99,11 @@ export const instance = <const C extends number, const A extends boolean = false
   return {
     kind: "instance norm",
     parameters: affine(channels, (options.affine ?? false) as A),
-    apply: (values, x) => Tensor.instanceNorm(x, { ...named(values), epsilon })
+    apply: (values, x) =>
+      Tensor.instanceNorm(x, {
+        ...named("Norm.instance", values, options.affine === true),
+        epsilon
+      })
   }
 }
 
@@ -111,7 +123,8 @@ export const layer = <const C extends number, const A extends boolean = true>(op
   return {
     kind: "layer norm",
     parameters: affine(channels, options.affine),
-    apply: (values, x) => Tensor.layerNorm(x, { ...named(values), epsilon })
+    apply: (values, x) =>
+      Tensor.layerNorm(x, { ...named("Norm.layer", values, options.affine !== false), epsilon })
   }
 }
 
@@ -139,7 +152,8 @@ export const rms = <const C extends number>(options: {
   return {
     kind: "RMS norm",
     parameters: factor(channels),
-    apply: ({ weight }, x) => Tensor.rmsNorm(x, { scale: weight as Tensor.Tensor, epsilon, axis })
+    apply: (values, x) =>
+      Tensor.rmsNorm(x, { scale: valueOf("Norm.rms", values, "weight"), epsilon, axis })
   }
 }
 
@@ -157,10 +171,12 @@ export const unit = <const C extends number>(options: {
   return {
     kind: "unit norm",
     parameters: factor(channels),
-    apply: ({ weight }, x) =>
-      Tensor.mul(
+    apply: (values, x) => {
+      const weight = valueOf("Norm.unit", values, "weight") as Tensor.Tensor<Shape.Shape>
+      return Tensor.mul(
         Tensor.l2Normalize(x, { axis: 1 }),
-        overSpace(Tensor.mul(weight as Tensor.Tensor<Shape.Shape>, Math.sqrt(channels)), x)
+        overSpace(Tensor.mul(weight, Math.sqrt(channels)), x)
       ) as Tensor.Tensor
+    }
   }
 }

@@ -172,6 +172,18 @@ layer(Device.layerReference(), { excludeTestServices: true })("layer laws", (it)
     'two parameters share the path "a.b"'
   )
 
+  catches(
+    "a bias that may be missing",
+    "parameters",
+    {
+      layer: Layer.make({ bias: Parameter.make([3], Initializer.zeros) }, ({ bias }, x: X) =>
+        bias === undefined ? x : Tensor.add(x, bias)
+      ),
+      input: [3]
+    },
+    'without a value for the parameter "bias" it is applied'
+  )
+
   // batch
   catches(
     "batch norm",
