@@ -82,10 +82,7 @@ interface System<V, P> {
   readonly once: (observer: Observer) => void
 }
 
-/**
- * Those of the derivatives that a result depends on: the last velocity's has no part in the position. Steps in a loop are all
- * taken.
- */
+/** Those of the derivatives that a result depends on: what comes last moves the velocity alone, which does not leave the block. */
 const needed = (result: Tensor.Any, taken: ReadonlyArray<Tensor.Any>): number => {
   const nodes = new Set(Expression.sorted([result]))
   return taken.filter(({ node }) => nodes.has(node)).length
@@ -107,11 +104,11 @@ const integrate = <V, P>(
   const { saved: _, ...outcome } = adjoint.integrate(problem, y, parameters)
   const result = output(outcome.y)
   if (observer !== undefined) {
-    const evaluations = needed(result, taken)
-    const { name, evaluations: all } = stepper(parameters)
-    const known = "count" in steps ? all.start + steps.count * all.step : undefined
-    const each = evaluations > 0 && known !== undefined ? evaluations : known
-    observer.integrated(path, { name, outcome, evaluations: each, once })
+    const written = taken.length
+    const { name, evaluations: each } = stepper(parameters)
+    const all = "count" in steps ? each.start + steps.count * each.step : undefined
+    const evaluations = all === written ? needed(result, taken) : all
+    observer.integrated(path, { name, outcome, evaluations, once })
   }
   return result
 }

@@ -94,7 +94,7 @@ const direct: Adjoint.Adjoint = {
 export const adjoints = {
   direct,
   checkpointed: Adjoint.checkpointed(),
-  reversible: Adjoint.reversible(),
+  reversible: Adjoint.reversible({ anchors: 1 }),
   backsolve: Adjoint.backsolve()
 } as const satisfies Record<string, Adjoint.Adjoint>
 
