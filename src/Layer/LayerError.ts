@@ -3,7 +3,9 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { suggestion } from "./internal/nearest.ts"
 
 /**
  * Parameters that do not belong to a layer: a tensor of a file that is missing, unexpected, of another shape or dtype; a file that
@@ -40,3 +42,42 @@ export class ConfigError extends Schema.TaggedError<ConfigError>("odeon/ConfigEr
     message: Schema.String
   }
 ) {}
+
+/**
+ * For a name that is none of those known: names the one that was perhaps meant, or else all.
+ *
+ * ```ts
+ * // network: there is no "cunet-pubic"; did you mean "cunet-public"?
+ * LayerError.unknownName("network", "cunet-pubic", ["unet", "cunet", "cunet-public"])
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unknownName = (
+  what: string,
+  given: string,
+  known: ReadonlyArray<string>
+): ConfigError =>
+  new ConfigError({
+    what,
+    path: "",
+    message: `${what}: there is no "${given}"; ${suggestion(given, known)}`
+  })
+
+/**
+ * The `ConfigError`s that pure code throws, such as a network applied to an image that it does not take, as failures. Whatever else it
+ * throws is a defect.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const attempt = <A>(build: () => A): Effect.Effect<A, ConfigError> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(build())
+    } catch (error) {
+      if (error instanceof ConfigError) return Effect.fail(error)
+      throw error
+    }
+  })

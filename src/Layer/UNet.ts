@@ -18,11 +18,12 @@ import * as Activation from "./Activation.ts"
 import * as Attention from "./Attention.ts"
 import * as Conv from "./Conv.ts"
 import * as Embedding from "./Embedding.ts"
-import { attempt, decode, demand } from "./internal/config.ts"
+import { decode, demand } from "./internal/config.ts"
+import * as diffusers from "./internal/diffusers.ts"
 import { floatOf } from "./internal/features.ts"
 import * as network from "./internal/network.ts"
 import * as Layer from "./Layer.ts"
-import type { ConfigError } from "./LayerError.ts"
+import { attempt, type ConfigError } from "./LayerError.ts"
 import type { Condition, Network } from "./Network.ts"
 import * as Norm from "./Norm.ts"
 import * as Resample from "./Resample.ts"
@@ -390,6 +391,36 @@ export const make = (options: Options): Effect.Effect<UNet, ConfigError> =>
   decode("UNet", Config, options).pipe(
     Effect.flatMap((config) => attempt(() => makeUnsafe(config)))
   )
+
+/**
+ * The options of a network that diffusers' `config.json` describes, parsed: of a `UNet2DModel` of down and up blocks with and without
+ * attention, as DDPM's. With {@link make} and `Parameter.load`, its file becomes a network here:
+ *
+ * ```ts
+ * const network = yield* UNet.make(yield* UNet.fromDiffusers(JSON.parse(text)))
+ * const { tensors } = yield* SafeTensors.decode(bytes)
+ * const weights = yield* Parameter.load(network.parameters, tensors, {
+ *   rename: UNet.fromDiffusersName
+ * })
+ * ```
+ *
+ * What is left out is as diffusers has it; notes, whose names begin with `_`, are ignored. Fails with `ConfigError` for whatever would
+ * be another network: it names the field and says what is supported.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const fromDiffusers = (json: unknown): Effect.Effect<Options, ConfigError> =>
+  diffusers.fromDiffusers(json)
+
+/**
+ * The path of a parameter from its name in a file of diffusers, for `Parameter.load`. The names are the same but for attention in
+ * older files: `query`, `key`, `value` and `proj_attn` are now `to_q`, `to_k`, `to_v` and `to_out.0`.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const fromDiffusersName = (name: string): string => diffusers.fromDiffusersName(name)
 
 const published = {
   channels: 3,

@@ -2,16 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ConfigError } from "../LayerError.ts"
-import { distance } from "./nearest.ts"
-
-/** The word nearest to what was given, and all of them if none is near. */
-export const suggestion = (given: string, known: ReadonlyArray<string>): string => {
-  const near = known
-    .map((word) => ({ word, far: distance(given.toLowerCase(), word.toLowerCase()) }))
-    .filter(({ word, far }) => far <= Math.max(2, Math.min(word.length, given.length) / 3))
-    .sort((a, b) => a.far - b.far)
-  return near.length > 0 ? `did you mean "${near[0].word}"?` : `known are ${known.join(", ")}`
-}
+import { suggestion } from "./nearest.ts"
 
 /** The first thing that is wrong, and where. */
 const first = (
@@ -84,17 +75,6 @@ export const decode = <S extends Schema.Codec<any, any>>(
 export const demand = (holds: boolean, what: string, path: string, message: string): void => {
   if (!holds) throw new ConfigError({ what, path, message: `${what}: ${path}: ${message}` })
 }
-
-/** `ConfigError`s that building throws, as failures. */
-export const attempt = <A>(build: () => A): Effect.Effect<A, ConfigError> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(build())
-    } catch (error) {
-      if (error instanceof ConfigError) return Effect.fail(error)
-      throw error
-    }
-  })
 
 /** Throws a `ConfigError` for a spatial size that cannot be halved so many times, with the nearest that can. */
 export const requireHalvings = (

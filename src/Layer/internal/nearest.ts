@@ -31,3 +31,12 @@ export const nearest = (name: string, names: Iterable<string>): string | undefin
   }
   return best
 }
+
+/** The word nearest to what was given, and all of them if none is near. */
+export const suggestion = (given: string, known: ReadonlyArray<string>): string => {
+  const near = known
+    .map((word) => ({ word, far: distance(given.toLowerCase(), word.toLowerCase()) }))
+    .filter(({ word, far }) => far <= Math.max(2, Math.min(word.length, given.length) / 3))
+    .sort((a, b) => a.far - b.far)
+  return near.length > 0 ? `did you mean "${near[0].word}"?` : `known are ${known.join(", ")}`
+}
