@@ -1,5 +1,6 @@
 /**
  * `npm run bench -- resnet [--rounds 5] [--batch 16] [--width 64] [--size 32] [--depth 4] [--json]`
+ * `npm run bench -- networks [--rounds 3] [--batch 16] [--size 32] [--only cunet-public] [--json]`
  * `npm run bench -- solver [--rounds 5] [--batch 1024] [--width 32] [--out docs/work-precision.svg] [--json]`
  *
  * On the device that `ODEON_DEVICE` names; beside PyTorch where `ODEON_PEER_PYTHON` names a Python that has it.
@@ -9,20 +10,24 @@ import { NodeRuntime } from "@effect/platform-node"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { Device } from "../src/Device/index.ts"
+import * as Networks from "./networks.ts"
 import * as Resnet from "./resnet.ts"
 import * as Solver from "./solver.ts"
 import { type Timing, table } from "./support/compare.ts"
+import type { Result } from "./support/steps.ts"
 
 const usage = `usage: npm run bench -- resnet [--rounds 5] [--batch 16] [--width 64] [--size 32] [--depth 4] [--json]
+       npm run bench -- networks [--rounds 3] [--batch 16] [--size 32] [--only cunet-public] [--json]
        npm run bench -- solver [--rounds 5] [--batch 1024] [--width 32] [--out docs/work-precision.svg] [--json]`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     json: { type: "boolean", default: false },
+    only: { type: "string" },
     out: { type: "string", default: "docs/work-precision.svg" },
     ...Object.fromEntries(
-      Object.keys({ ...Resnet.defaults, ...Solver.defaults }).map(
+      Object.keys({ ...Resnet.defaults, ...Networks.defaults, ...Solver.defaults }).map(
         (key) => [key, { type: "string" }] as const
       )
     )
@@ -53,16 +58,10 @@ const timingsTable = (timings: ReadonlyArray<Timing>): string =>
     ])
   ])
 
-const resnet = Effect.gen(function* () {
-  const device = yield* Device.Device
-  const options = optionsOf(Resnet.defaults)
-  const results = yield* Resnet.run(options)
-  if (values.json)
-    return yield* Console.log(JSON.stringify({ benchmark: "resnet", options, results }, null, 2))
-  yield* Console.log(`device ${device.name}: ${device.description}\n`)
+const show = Effect.fnUntraced(function* (title: string, results: ReadonlyArray<Result>) {
   for (const { name, compileMilliseconds, macs, timings, ratio, notes } of results) {
     yield* Console.log(
-      `${name}: ${(macs / 1e9).toFixed(2)} G multiply-accumulates, compiled in ${compileMilliseconds.toFixed(0)} ms`
+      `${title}${name}: ${(macs / 1e9).toFixed(2)} G multiply-accumulates, compiled in ${compileMilliseconds.toFixed(0)} ms`
     )
     yield* Console.log(timingsTable(timings))
     if (ratio !== undefined)
@@ -70,6 +69,26 @@ const resnet = Effect.gen(function* () {
     for (const note of notes) yield* Console.log(note)
     yield* Console.log("")
   }
+})
+
+const resnet = Effect.gen(function* () {
+  const device = yield* Device.Device
+  const options = optionsOf(Resnet.defaults)
+  const results = yield* Resnet.run(options)
+  if (values.json)
+    return yield* Console.log(JSON.stringify({ benchmark: "resnet", options, results }, null, 2))
+  yield* Console.log(`device ${device.name}: ${device.description}\n`)
+  yield* show("", results)
+})
+
+const networks = Effect.gen(function* () {
+  const device = yield* Device.Device
+  const options = optionsOf(Networks.defaults)
+  const all = yield* Networks.run(options, values.only as string | undefined)
+  if (values.json)
+    return yield* Console.log(JSON.stringify({ benchmark: "networks", options, all }, null, 2))
+  yield* Console.log(`device ${device.name}: ${device.description}\n`)
+  for (const { network, results } of all) yield* show(`${network}, `, results)
 })
 
 const solver = Effect.gen(function* () {
@@ -95,7 +114,11 @@ const solver = Effect.gen(function* () {
   yield* Console.log(`work–precision diagrams: ${picture}`)
 })
 
-const benchmarks: Readonly<Record<string, typeof resnet | typeof solver>> = { resnet, solver }
+const benchmarks: Readonly<Record<string, typeof resnet | typeof networks | typeof solver>> = {
+  resnet,
+  networks,
+  solver
+}
 const chosen = benchmarks[positionals[0]]
 
 if (chosen === undefined) {

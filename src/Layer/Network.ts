@@ -23,12 +23,15 @@ export interface Condition {
 }
 
 /**
- * A tree of parameters whose names are known when a network is made.
+ * A tree of parameters whose names are known when a network is made. (Arrays count as records of their places: a type that
+ * has both is more than the compiler can compute with.)
  *
  * @since 0.1.0
  * @category models
  */
-export type Parameters = { readonly [name: string]: Parameter.Any }
+export interface Parameters {
+  readonly [name: string]: Parameter.Parameter | Parameters
+}
 
 /**
  * A network from images to what it predicts of them, `[batch, channels, …space]` both.

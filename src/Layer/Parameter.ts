@@ -28,14 +28,6 @@ export interface Parameter<out S extends Shape.Shape = Shape.Shape, out D extend
 }
 
 /**
- * Any tree of parameters.
- *
- * @since 0.1.0
- * @category models
- */
-export type Any = Parameter | ReadonlyArray<Any> | { readonly [name: string]: Any }
-
-/**
  * A parameter that is learned, `float32`.
  *
  * @since 0.1.0
