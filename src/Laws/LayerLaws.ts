@@ -106,7 +106,7 @@ export interface Subject {
   readonly normalization?: Normalization
   /** By path, what parameters should begin with, if it is not what they say. */
   readonly initializers?: Readonly<Record<string, Initializer.Initializer>>
-  /** Trainable parameters without influence: a key's bias in attention, a bias before a norm. */
+  /** The paths of parameters and conditions without influence: a key's bias in attention, a bias before a norm. */
   readonly inert?: ReadonlyArray<string | RegExp>
   /** Laws that do not apply, by name. */
   readonly except?: ReadonlyArray<Name>
@@ -410,7 +410,9 @@ const parametersLaw = (subject: Bound, seed: number): Complaint =>
 
 /** Whether the layer does without a value, as if there had never been one. */
 const unasked = (subject: Bound, seed: number): string | undefined => {
-  const paths = Parameter.entries(subject.layer.parameters).map(([path]) => path)
+  const paths = Parameter.entries(subject.layer.parameters).flatMap(([path]) =>
+    isInert(subject, path) ? [] : [path]
+  )
   if (paths.length === 0) return undefined
   const path = paths[seed % paths.length]
   const trial = Tree.remap<Trial>(trialOf(subject, seed, 1), (host: Host) => Tensor.constant(host))
