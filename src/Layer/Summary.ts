@@ -129,8 +129,10 @@ const isTensor = (output: unknown): output is Tensor.Any =>
  */
 export const of = <P, I, O, C>(
   layer: Layer<P, I, O, C>,
-  input: Program.Specs<I>,
-  ...condition: unknown extends C ? [condition?: Program.Specs<C>] : [condition: Program.Specs<C>]
+  input: Program.Specs<NoInfer<I>>,
+  ...condition: unknown extends C
+    ? [condition?: Program.Specs<NoInfer<C>>]
+    : [condition: Program.Specs<NoInfer<C>>]
 ): Summary => {
   const given = (tree: unknown) =>
     Tree.remap(tree, ({ shape, dtype }: Tensor.Spec) => Tensor.zeros(shape, dtype))
