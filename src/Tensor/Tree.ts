@@ -147,7 +147,12 @@ export type Leaf<T> = T extends { readonly dtype: infer D; readonly shape: unkno
   : T extends ReadonlyArray<infer Each>
     ? Leaf<Each>
     : T extends object
-      ? { [K in keyof T]: Leaf<T[K]> }[keyof T]
+      ? string extends keyof T
+        ? LeafOfRecord<T[keyof T], T>
+        : { [K in keyof T]: Leaf<T[K]> }[keyof T]
       : T
+
+/** Of a record of unknown names, which may contain its own kind: the compiler would not find an end. */
+type LeafOfRecord<Each, T> = Each extends T ? never : Leaf<Each>
 
 type Retyped<T, D> = D extends DType ? (T extends Tensor ? Tensor<Shape, D> : T) : T

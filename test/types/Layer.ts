@@ -7,11 +7,20 @@ import {
   Embedding,
   Initializer,
   Layer,
+  type Network,
   Norm,
   Parameter,
-  ResidualBlock
+  ResidualBlock,
+  SafeTensors
 } from "../../src/Layer/index.ts"
-import { Gradient, type Program, Random, type Shape, Tensor } from "../../src/Tensor/index.ts"
+import {
+  Gradient,
+  type Program,
+  Random,
+  type Shape,
+  Tensor,
+  type Tree
+} from "../../src/Tensor/index.ts"
 
 type Equal<A, B> =
   (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -195,6 +204,13 @@ doubles.apply(wide, rows)
 Attention.full({ channels: 4, head: 2 })
 // @ts-expect-error nor such an activation
 ResidualBlock.make({ in: 4, out: 4, groups: 2, activation: "swish" })
+
+// files
+declare const network: Network.Network
+const initial = Parameter.init(network.parameters, 7)
+SafeTensors.encode(Parameter.toRecord(initial))
+declare const tensors: Program.Tensors<Network.Parameters>
+same<Tree.Leaf<typeof tensors>["shape"], Shape.Shape>()
 
 // laws
 LayerLaws.subject({ name: "block", layer: block, input: [4, 3, 3], condition: { embedding: [6] } })

@@ -73,10 +73,11 @@ const optionsOf = (config: typeof Config.Type): Options => {
     must(types.length === widths.length, field, message)
   }
   const attends = down.map((each) => each === "AttnDownBlock2D")
-  up.toReversed().forEach((each, level) => {
+  up.forEach((each, i) => {
+    const level = down.length - 1 - i
     const mirrored = attends[level] ? "AttnUpBlock2D" : "UpBlock2D"
-    const message = `${each} at the level of ${down[level]}; the way up must mirror the way down, with ${mirrored} here`
-    must(each === mirrored, `up_block_types.${up.length - 1 - level}`, message)
+    const message = `is ${each}, but the way up must mirror the way down: ${mirrored} for the ${down[level]} of down_block_types.${level}`
+    must(each === mirrored, `up_block_types.${i}`, message)
   })
   must(
     config.time_embedding_dim === null || config.time_embedding_dim === 4 * width,
