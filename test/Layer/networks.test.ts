@@ -244,22 +244,17 @@ describe("Summary", () => {
       total                                                                                6,047               493,184
       "
     `)
-    const flat = Summary.table(summaryOf(network, 8), { depth: 3 }).split("\n")
-    expect(flat.map((line) => line.split(" ")[0])).toEqual([
-      "layer",
-      "stem.conv1",
-      "stem.conv2",
-      "down.0.block",
-      "down.0.proj",
-      "middle",
-      "middle.derivative",
-      "middle.derivative.conv1",
-      "middle.derivative.conv2",
-      "up.0.join",
-      "up.0.block",
-      "head",
-      "total"
-    ])
+    const paths = (depth: number) =>
+      Summary.table(summaryOf(network, 8), { depth })
+        .split("\n")
+        .map((line) => line.split(" ")[0])
+        .filter((path) => path.split(".").length <= depth)
+    for (const depth of [1, 2, 3, 4]) {
+      const lines = Summary.table(summaryOf(network, 8), { depth }).split("\n")
+      expect(paths(depth).length, "nothing is deeper").toBe(lines.length)
+    }
+    expect(paths(2)).toEqual(expect.arrayContaining(["stem.conv1", "middle", "middle.derivative"]))
+    expect(paths(3)).toEqual(expect.arrayContaining(["down.0.block", "middle.derivative.conv1"]))
   })
 
   it("says of a layer without integration, attention or groups as little as there is", () => {
