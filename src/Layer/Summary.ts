@@ -174,19 +174,55 @@ const isWithin = (path: string, above: string): boolean =>
 
 const grouped = (value: number): string => value.toLocaleString("en-US")
 
+/** The rows that lie no deeper; and one for each place there that is no layer, but has layers below it, applied 0 times itself. */
+const cut = (rows: ReadonlyArray<Row>, depth: number): ReadonlyArray<Row> => {
+  const paths = new Set(rows.map(({ path }) => path))
+  const groups = new Map<string, Array<Row>>()
+  const shown: Array<Row | string> = []
+  for (const row of rows) {
+    const names = row.path.split(".")
+    if (names.length <= depth) {
+      shown.push(row)
+      continue
+    }
+    const place = names.slice(0, depth).join(".")
+    if (names.some((_, i) => i > 0 && i <= depth && paths.has(names.slice(0, i).join("."))))
+      continue
+    const group = groups.get(place)
+    if (group === undefined) shown.push(place)
+    groups.set(place, [...(group ?? []), row])
+  }
+  return shown.map((row) => {
+    if (typeof row !== "string") return row
+    const within = groups.get(row) as ReadonlyArray<Row>
+    const outer = within.filter(
+      ({ path }) => !within.some((other) => other.path !== path && isWithin(path, other.path))
+    )
+    const sum = (of: (row: Row) => number) => outer.reduce((total, each) => total + of(each), 0)
+    return {
+      path: row,
+      kind: outer.length === 1 ? "1 layer" : `${outer.length} layers`,
+      shape: undefined,
+      parameters: sum(({ parameters }) => parameters),
+      macs: sum(({ macs }) => macs),
+      times: 0,
+      integration: undefined
+    }
+  })
+}
+
 /**
  * A table for people: path, kind, output shape, parameters, multiply-accumulates, how often a layer is
  * applied, and for a dynamic block how often its derivative is evaluated. `depth` leaves out what lies deeper
- * than so many names.
+ * than so many names; layers that lie deeper within no layer that is shown, as in a list of levels, are summed.
  *
  * @since 0.1.0
  * @category conversions
  */
 export const table = (summary: Summary, options: { readonly depth?: number } = {}): string => {
   const { depth = Number.POSITIVE_INFINITY } = options
-  const shown = summary.rows.filter(
-    ({ path, parameters, macs }) =>
-      path !== "" && path.split(".").length <= depth && (parameters > 0 || macs > 0)
+  const shown = cut(summary.rows, depth).filter(
+    ({ path, parameters, macs }) => path !== "" && (parameters > 0 || macs > 0)
   )
   const often = (count: number | undefined) => (count === undefined ? "adaptive" : String(count))
   const cells = [
@@ -197,7 +233,7 @@ export const table = (summary: Summary, options: { readonly depth?: number } = {
       shape === undefined ? "" : shape.join("×"),
       grouped(parameters),
       grouped(macs),
-      often(times),
+      times === 0 ? "" : often(times),
       integration === undefined ? "" : often(integration.evaluations)
     ]),
     ["total", "", "", grouped(summary.parameters), grouped(summary.macs), "", ""]
