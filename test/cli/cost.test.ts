@@ -1,0 +1,177 @@
+/** The program `odeon`, as its users start it. */
+import { spawnSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { afterAll, describe, expect, it } from "vitest"
+import * as CUNet from "../../src/Layer/CUNet.ts"
+import * as UNet from "../../src/Layer/UNet.ts"
+
+const program = Path.join(import.meta.dirname, "../../bin/odeon.js")
+const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "odeon-cli-"))
+afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
+
+const odeon = (...args: ReadonlyArray<string>) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
+    cwd: folder,
+    encoding: "utf8"
+  })
+  return { status, stdout, stderr }
+}
+
+/** What is printed as JSON, and nothing else. */
+const figures = (...args: ReadonlyArray<string>) => {
+  const { status, stdout, stderr } = odeon(...args, "--json")
+  expect(stderr).toBe("")
+  expect(status).toBe(0)
+  return JSON.parse(stdout)
+}
+
+describe("odeon cost", () => {
+  it("prints figures for programs", () => {
+    const { rows, ...totals } = figures("cost", "cunet-public", "--size", "64")
+    expect(totals).toEqual({
+      network: "cunet-public",
+      size: 64,
+      parameters: 8_811_875,
+      trainable: 8_555_875,
+      macs: 2_822_832_128,
+      macsWithProducts: 2_841_640_960,
+      macsByThop: 2_830_983_168
+    })
+    expect(rows.find(({ path }: { readonly path: string }) => path === "middle")).toEqual({
+      path: "middle",
+      kind: "dynamic block, first order",
+      shape: [1, 512, 4, 4],
+      parameters: 4_719_616,
+      macs: 301_989_888,
+      times: 1,
+      integration: { method: "3/8 rule", evaluations: 4 }
+    })
+  })
+
+  it("prints a table for people", () => {
+    const { status, stdout, stderr } = odeon("cost", "cunet-public", "--depth", "1")
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
+    expect(`\n${stdout}`).toMatchInlineSnapshot(`
+      "
+      cunet-public, 3 × 64 × 64
+
+      layer   kind                                  output     parameters  multiply-accumulates  times  evaluations
+      stem    4 layers                                                992             3,866,624
+      down    9 layers                                          1,874,304         1,249,902,592
+      middle  dynamic block, first order, 3/8 rule  1×512×4×4   4,719,616           301,989,888      1            4
+      up      9 layers                                          1,960,864         1,266,679,808
+      head    conv 1×1                              1×3×64×64          99               393,216      1
+      total                                                     8,811,875         2,822,832,128
+
+      parameters                          8,811,875
+        trainable                         8,555,875
+      multiply-accumulates            2,822,832,128
+        with products of activations  2,841,640,960
+        as thop counts                2,830,983,168
+      "
+    `)
+  })
+
+  it("takes the size that a network is meant for, and another where it is told", () => {
+    expect(figures("cost", "ddpm-cifar10").size).toBe(32)
+    expect(figures("cost", "ddpm-cifar10", "--size", "16").size).toBe(16)
+  })
+
+  it("takes fields from a file and from its arguments, which come later", () => {
+    const integrator = { method: "rk4", steps: 2, adjoint: "direct" }
+    Fs.writeFileSync(Path.join(folder, "small.json"), JSON.stringify({ width: 8, levels: 1 }))
+    const given = ["cost", "cunet", "--size", "16", "--config", "small.json", "--set", "levels=2"]
+    const { rows } = figures(
+      ...given,
+      "--set",
+      "order=first",
+      "--set",
+      `integrator=${JSON.stringify(integrator)}`
+    )
+    expect(rows.find(({ path }: { readonly path: string }) => path === "middle")).toMatchObject({
+      shape: [1, 64, 4, 4],
+      integration: { method: "RK4", evaluations: 8 }
+    })
+  })
+
+  it("says null for what a controller decides", () => {
+    const steps = { relative: 1e-3, absolute: 1e-3 }
+    const integrator = JSON.stringify({ method: "dopri5", steps, adjoint: "backsolve" })
+    const given = ["cost", "cunet", "--size", "16", "--set", `integrator=${integrator}`]
+    const { rows } = figures(...given)
+    expect(rows.find(({ path }: { readonly path: string }) => path === "middle")).toMatchObject({
+      integration: { evaluations: null }
+    })
+    expect(odeon(...given).stdout).toContain("A controller chooses the steps")
+  })
+
+  const refuses = (what: string, args: ReadonlyArray<string>, says: string) =>
+    it(`refuses ${what} in one line`, () => {
+      const { status, stdout, stderr } = odeon("cost", ...args)
+      expect({ status, stdout, stderr }).toEqual({ status: 1, stdout: "", stderr: `${says}\n` })
+    })
+
+  refuses(
+    "a network that there is not",
+    ["cunet-pubic", "--json"],
+    'odeon: network: there is no "cunet-pubic"; did you mean "cunet-public"?'
+  )
+  refuses(
+    "a size that cannot be halved",
+    ["cunet", "--size", "50"],
+    "odeon: CUNet: image: a size of 50 cannot be halved 4 times: multiples of 16 can, such as 48 and 64"
+  )
+  refuses(
+    "a field that there is not",
+    ["cunet", "--set", "ordr=first"],
+    'odeon: CUNet: ordr: there is no such field; did you mean "order"?'
+  )
+  refuses(
+    "what layers refuse",
+    ["cunet", "--set", "width=3"],
+    "odeon: Norm.group: 3 channels do not divide into 8 groups; 1, 3 would work"
+  )
+  refuses(
+    "a value that breaks off",
+    ["cunet", "--set", 'integrator={"method":'],
+    'odeon: --set integrator: {"method": is neither JSON nor a word'
+  )
+  refuses(
+    "a file that is not there",
+    ["cunet", "--config", "missing.json"],
+    "odeon: --config: cannot read missing.json"
+  )
+  refuses(
+    "a missing name, and says where to read more",
+    [],
+    "odeon: Missing required argument: network (see odeon cost --help)"
+  )
+})
+
+describe("odeon networks", () => {
+  it("lists every preset", () => {
+    const names = Object.keys({ ...UNet.presets, ...CUNet.presets })
+    const listed: ReadonlyArray<{ readonly name: string; readonly parameters: number }> =
+      figures("networks")
+    expect(listed.map(({ name }) => name)).toEqual(names)
+    expect(listed.find(({ name }) => name === "cunet-public")?.parameters).toBe(8_811_875)
+    const lines = odeon("networks").stdout.trimEnd().split("\n")
+    expect(lines).toHaveLength(names.length)
+    expect(lines[names.indexOf("cunet-public")]).toMatch(/^cunet-public +8,811,875 parameters /)
+  })
+})
+
+describe("odeon --help", () => {
+  it("names the commands, and each command its flags", () => {
+    const { status, stdout } = odeon("--help")
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^ {2}cost +What a network/m)
+    expect(stdout).toMatch(/^ {2}networks.* List the presets/m)
+    const help = odeon("cost", "--help").stdout
+    for (const flag of ["--size", "--depth", "--config", "--set", "--json"]) {
+      expect(help).toContain(flag)
+    }
+  })
+})
