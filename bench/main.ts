@@ -84,11 +84,13 @@ const resnet = Effect.gen(function* () {
 const networks = Effect.gen(function* () {
   const device = yield* Device.Device
   const options = optionsOf(Networks.defaults)
-  const all = yield* Networks.run(options, values.only as string | undefined)
-  if (values.json)
-    return yield* Console.log(JSON.stringify({ benchmark: "networks", options, all }, null, 2))
-  yield* Console.log(`device ${device.name}: ${device.description}\n`)
-  for (const { network, results } of all) yield* show(`${network}, `, results)
+  if (!values.json) yield* Console.log(`device ${device.name}: ${device.description}\n`)
+  const only = values.only as string | undefined
+  for (const network of only === undefined ? Networks.names : [only]) {
+    const results = yield* Networks.run(options, network)
+    if (!values.json) yield* show(`${network}, `, results)
+    else yield* Console.log(JSON.stringify({ benchmark: "networks", network, options, results }))
+  }
 })
 
 const solver = Effect.gen(function* () {

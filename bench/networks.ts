@@ -19,34 +19,26 @@ const networks = [
   ["unet", UNet.make(UNet.presets.unet), "unet"]
 ] as const
 
-/** Times both modes of each. */
-export const run = Effect.fnUntraced(function* ({ rounds, batch, size }: Options, only?: string) {
-  const results: Array<{
-    readonly network: string
-    readonly results: ReadonlyArray<Steps.Result>
-  }> = []
-  for (const [name, make, model] of networks) {
-    if (only !== undefined && only !== name) continue
-    const network = yield* make
-    const { trainable, frozen } = Parameter.split(
-      network.parameters,
-      Program.constants(Parameter.init(network.parameters, 0))
-    )
-    const time = Tensor.linspace(0, 999, batch) as Tensor.Tensor<readonly [number]>
-    const subject = {
-      weights: trainable as Record<string, Tensor.Tensor>,
-      network: (image: Tensor.Tensor, weights: Record<string, Tensor.Tensor>) =>
-        network.apply(
-          Parameter.join(network.parameters, weights, frozen as Record<string, Tensor.Tensor>),
-          image,
-          { time }
-        ),
-      shape: [batch, 3, size, size]
-    }
-    results.push({
-      network: name,
-      results: yield* Steps.run(subject, { model, batch, size, channels: 3 }, rounds)
-    })
+export const names = networks.map(([name]) => name)
+
+/** Times both modes of one. */
+export const run = Effect.fnUntraced(function* ({ rounds, batch, size }: Options, name: string) {
+  const [, make, model] = networks.find(([each]) => each === name) ?? networks[0]
+  const network = yield* make
+  const { trainable, frozen } = Parameter.split(
+    network.parameters,
+    Program.constants(Parameter.init(network.parameters, 0))
+  )
+  const time = Tensor.linspace(0, 999, batch) as Tensor.Tensor<readonly [number]>
+  const subject = {
+    weights: trainable as Record<string, Tensor.Tensor>,
+    network: (image: Tensor.Tensor, weights: Record<string, Tensor.Tensor>) =>
+      network.apply(
+        Parameter.join(network.parameters, weights, frozen as Record<string, Tensor.Tensor>),
+        image,
+        { time }
+      ),
+    shape: [batch, 3, size, size]
   }
-  return results
+  return yield* Steps.run(subject, { model, batch, size, channels: 3 }, rounds)
 })

@@ -78,7 +78,7 @@ const prepared = Effect.fnUntraced(function* <S>(
 
 const forward = Effect.fnUntraced(function* <W>({ weights, network, shape }: Subject<W>) {
   const device = yield* Device.Device
-  const known = Program.constants(yield* device.downloadAll(yield* device.evaluate(weights)))
+  const known = Program.constants(yield* device.evaluate(weights))
   return yield* prepared("forward", Random.normal(Random.key(1), shape), 5, (image) => [
     network(image, known as W) as typeof image,
     []

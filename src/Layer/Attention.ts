@@ -52,20 +52,34 @@ const joined = (x: Tensor.Any, space: Shape.Shape): Tensor.Tensor => {
   return Tensor.reshape(Tensor.matrixTranspose(x), [n, heads * width, ...space]) as Tensor.Tensor
 }
 
+/** The width of all heads together. */
+const widthOf = (what: string, { heads = 4, headWidth = 32 }: Options): number => {
+  for (const [path, value] of Object.entries({ heads, headWidth })) {
+    if (!(Number.isInteger(value) && value > 0)) {
+      throw new ConfigError({
+        what,
+        path,
+        message: `${what}: ${path} must be a whole number of at least 1, not ${value}`
+      })
+    }
+  }
+  return heads * headWidth
+}
+
 /** A convolution of one place. */
 const point = <B extends boolean>(from: number, to: number, dimensions: number, bias: B) =>
   Conv.make({ in: from, out: to, kernel: 1, dimensions, bias })
 
 /**
  * Full attention (Vaswani et al. 2017, arXiv:1706.03762) after {@link Norm.unit}, through 1×1 convolutions: `qkv`, without
- * bias, and `out`. There is no residual: wrap it in `Layer.residual` for one.
+ * bias, and `out`. There is no residual: wrap it in `Layer.residual` for one. Throws `ConfigError` for heads that are none.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const full = (options: Options): Self => {
-  const { channels, heads = 4, headWidth = 32, dimensions = 2 } = options
-  const width = heads * headWidth
+  const { channels, heads = 4, dimensions = 2 } = options
+  const width = widthOf("Attention.full", options)
   return Layer.make(
     {
       norm: Norm.unit({ channels }),
@@ -95,7 +109,7 @@ export const linear = (
   Tensor.Tensor
 > => {
   const { channels, heads = 4, headWidth = 32, dimensions = 2 } = options
-  const width = heads * headWidth
+  const width = widthOf("Attention.linear", options)
   return Layer.make(
     {
       norm: Norm.unit({ channels }),

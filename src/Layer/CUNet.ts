@@ -26,12 +26,11 @@ import * as Integrator from "./Integrator.ts"
 import { decode } from "./internal/config.ts"
 import { floatOf } from "./internal/features.ts"
 import * as network from "./internal/network.ts"
+import { Positive, withDefault } from "./internal/schema.ts"
 import * as Layer from "./Layer.ts"
 import { attempt, type ConfigError } from "./LayerError.ts"
 import type { Condition, Network } from "./Network.ts"
 import * as Parameter from "./Parameter.ts"
-
-const { Positive, withDefault } = network
 
 /**
  * What makes a continuous U-Net; what is left out is as the paper has it. Only `channels` must be given.
@@ -76,7 +75,7 @@ export const Config = Schema.Struct({
   /** Channels of zeros beside each block's (see `DynamicBlock`); channels with them must divide by the groups. */
   augment: withDefault(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 0),
   /** How the blocks are integrated, unless `Integrator.layer` says otherwise. */
-  integrator: withDefault(Integrator.Config, { method: "rk38", steps: 1, adjoint: "direct" })
+  integrator: withDefault(Integrator.Config, {})
 })
 
 /**
@@ -239,7 +238,7 @@ export const makeUnsafe = (config: Config, integrator?: Integrator.Integrator): 
     network.requireImage("CUNet", config, image, levels)
     return apply(values, image, ...given)
   }
-  return { config, parameters: parameters as never, apply: checked as never }
+  return { config, halvings: levels, parameters: parameters as never, apply: checked as never }
 }
 
 /**

@@ -135,8 +135,10 @@ const network = (
  * @category constructors
  */
 export const first = (options: Options) =>
-  Layer.make(parts(options), (net, x: Tensor.Tensor, condition: Condition) =>
-    network(options, net, x, condition)
+  Layer.make(
+    parts(options),
+    (net, x: Tensor.Tensor, condition: Condition) => network(options, net, x, condition),
+    { kind: "derivative" }
   )
 
 /**
@@ -162,6 +164,7 @@ export const second = (options: Options & { readonly velocityFree?: boolean }) =
   return Layer.make(
     { ...parts(options), ...joins },
     (net, { x, v }: SecondOrder.State<Tensor.Tensor>, condition: Condition) =>
-      network(options, net, x, condition, net.conv_velocity?.(v))
+      network(options, net, x, condition, net.conv_velocity?.(v)),
+    { kind: "derivative" }
   )
 }

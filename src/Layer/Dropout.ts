@@ -10,7 +10,8 @@ import { ConfigError } from "./LayerError.ts"
 
 /**
  * Zeroes each element with probability `rate` and divides the others by 1 − rate, where the context has a key: a network that is
- * applied without one is not changed. Throws `ConfigError` for rates outside of [0, 1).
+ * applied without one is not changed. What an item of the batch loses does not depend on the others. Throws `ConfigError` for
+ * rates outside of [0, 1).
  *
  * ```ts
  * const training = network.apply(weights, x, condition, { key: Random.foldIn(key, step) })
@@ -35,7 +36,9 @@ export const make = <S extends Shape.Shape>(options: {
     parameters: {},
     apply: (_, x, ...[, context]) => {
       if (rate === 0 || context?.key === undefined) return x
-      const keep = Tensor.cast(Random.bernoulli(context.key, x.shape, 1 - rate), floatOf(x))
+      const [batch, ...rest] = x.shape
+      const keys = Random.foldIn(context.key, Tensor.arange(batch) as never)
+      const keep = Tensor.cast(Random.bernoulli(keys as never, rest, 1 - rate), floatOf(x))
       const kept = Tensor.mul(x as Tensor.Tensor, keep as Tensor.Tensor)
       return Tensor.div(kept, 1 - rate) as Tensor.Tensor<S>
     }

@@ -179,6 +179,7 @@ export const mlp = <const In extends number, const Out extends number>(options: 
       linear_2: Dense.make({ in: options.out, out: options.out })
     },
     ({ linear_1, linear_2 }, x: Tensor.Tensor<readonly [number, In]>) =>
-      linear_2(activate(linear_1(x)))
+      linear_2(activate(linear_1(x))),
+    { kind: "dense, twice" }
   ) as never
 }

@@ -15,8 +15,11 @@ import {
   Multistep,
   Reversible,
   SecondOrder,
+  SolverError,
   Tableau
 } from "../Solver/index.ts"
+import { withDefault } from "./internal/schema.ts"
+import { ConfigError } from "./LayerError.ts"
 
 /**
  * @since 0.1.0
@@ -102,7 +105,7 @@ const named = <T extends Readonly<Record<string, unknown>>>(all: T) =>
   Schema.Literals(Object.keys(all) as ReadonlyArray<keyof T & string>)
 
 /**
- * An integrator by name: so many equal steps, or a tolerance for adaptive ones.
+ * An integrator by name: so many equal steps, or a tolerance for adaptive ones. One step of the 3/8 rule unless told.
  *
  * ```json
  * { "method": "rk38", "steps": 1, "adjoint": "direct" }
@@ -113,16 +116,19 @@ const named = <T extends Readonly<Record<string, unknown>>>(all: T) =>
  * @category schemas
  */
 export const Config = Schema.Struct({
-  method: named(methods),
-  steps: Schema.Union([
-    Schema.Int.check(Schema.isGreaterThan(0)),
-    Schema.Struct({
-      relative: Schema.Finite,
-      absolute: Schema.Finite,
-      maximumSteps: Schema.optionalKey(Schema.Int)
-    })
-  ]),
-  adjoint: named(adjoints)
+  method: withDefault(named(methods), "rk38"),
+  steps: withDefault(
+    Schema.Union([
+      Schema.Int.check(Schema.isGreaterThan(0)),
+      Schema.Struct({
+        relative: Schema.Finite,
+        absolute: Schema.Finite,
+        maximumSteps: Schema.optionalKey(Schema.Int)
+      })
+    ]),
+    1
+  ),
+  adjoint: withDefault(named(adjoints), "direct")
 })
 
 /**
@@ -132,7 +138,7 @@ export const Config = Schema.Struct({
 export type Config = typeof Config.Type
 
 /**
- * The integrator that a configuration names. Throws `ProblemError` for tolerances that make no sense.
+ * The integrator that a configuration names. Throws `ConfigError` for tolerances that make no sense.
  *
  * @since 0.1.0
  * @category constructors
@@ -143,8 +149,21 @@ export const of = ({ method, steps, adjoint }: Config): Integrator => {
   const { maximumSteps, ...tolerance } = steps
   return {
     ...shared,
-    steps: Controller.make(tolerance),
+    steps: controller(tolerance),
     ...(maximumSteps === undefined ? {} : { maximumSteps })
+  }
+}
+
+const controller = (tolerance: Controller.Options): Controller.Controller => {
+  try {
+    return Controller.make(tolerance)
+  } catch (error) {
+    if (!(error instanceof SolverError.ProblemError)) throw error
+    throw new ConfigError({
+      what: "Integrator",
+      path: "steps",
+      message: `Integrator: steps: ${error.message}`
+    })
   }
 }
 
@@ -167,7 +186,7 @@ export const Current = Context.Reference<Integrator | undefined>("odeon/Integrat
  *   steps: Controller.pi({ absolute: 1e-3, relative: 1e-3 }),
  *   adjoint: Adjoint.checkpointed()
  * })
- * const network = CUNet.preset("cunet").pipe(Effect.provide(adaptive))
+ * const network = CUNet.make(CUNet.presets.cunet).pipe(Effect.provide(adaptive))
  * ```
  *
  * @since 0.1.0

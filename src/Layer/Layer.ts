@@ -22,6 +22,7 @@ import type { Float } from "../Tensor/DType.ts"
 import { type Program, type Random, Shape, Tensor, TensorError, Tree } from "../Tensor/index.ts"
 import { join } from "./internal/path.ts"
 import { place } from "./internal/place.ts"
+import { ConfigError } from "./LayerError.ts"
 import type { Parameter } from "./Parameter.ts"
 
 /**
@@ -32,8 +33,8 @@ import type { Parameter } from "./Parameter.ts"
  */
 export interface Context {
   /**
-   * Where the randomness of training comes from. Each layer gets its own, from the names above it. Without a key layers are
-   * deterministic: dropout does nothing.
+   * Where the randomness of training comes from. Each layer gets its own, from the names above it; one that is applied twice gets
+   * the same twice. Without a key layers are deterministic: dropout does nothing.
    */
   readonly key?: Random.Key
   /** The layer's own path from the root; empty unless told. */
@@ -189,8 +190,18 @@ const parametersOf = (tree: object): unknown =>
       ? tree
       : rebuilt(
           tree,
-          children(tree).map(([name, child]) => [name, parametersOf(child)])
+          children(tree).map(([name, child]) => [requireName(name), parametersOf(child)])
         )
+
+/** Throws for a name that could not be told from a path. */
+const requireName = (name: string): string => {
+  if (!name.includes(".") && name !== "") return name
+  throw new ConfigError({
+    what: "Layer.make",
+    path: name,
+    message: `Layer.make: "${name}" cannot be the name of a part: paths are names with dots between; take a record within a record`
+  })
+}
 
 const bindAll = (tree: object, values: unknown, context: Context, name: string): unknown =>
   isLayer(tree)
@@ -207,7 +218,7 @@ const bindAll = (tree: object, values: unknown, context: Context, name: string):
 
 /**
  * A layer out of layers and parameters, in records and arrays as one likes: `forward` gets them with their values in place, the
- * input, and the condition, which it hands on to those that need it.
+ * input, and the condition, which it hands on to those that need it. Throws `ConfigError` for names with a dot.
  *
  * @since 0.1.0
  * @category constructors

@@ -29,8 +29,6 @@ export interface Condition {
 export interface Options {
   readonly in: number
   readonly out: number
-  /** The width of the embedding; a block without one takes no notice of it. */
-  readonly embedding?: number
   readonly groups: number
   /** 1e-5 unless told. */
   readonly epsilon?: number
@@ -59,7 +57,12 @@ export interface Options {
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options) => {
+export const make = <const E extends number | undefined = undefined>(
+  options: Options & {
+    /** The width of the embedding; a block without one needs no condition. */
+    readonly embedding?: E
+  }
+) => {
   const { in: from, out, embedding, groups, epsilon = 1e-5, dimensions = 2 } = options
   const { order = "pre", conditioning = "shift", activation = "silu", dropout = 0 } = options
   const pre = order === "pre"
@@ -78,12 +81,15 @@ export const make = (options: Options) => {
   }
   return Layer.make(
     parts,
-    (net, x: Tensor.Tensor, condition: Condition): Tensor.Tensor => {
+    (net, x: Tensor.Tensor, condition: E extends number ? Condition : unknown): Tensor.Tensor => {
       const drop = net.dropout as (x: Tensor.Tensor) => Tensor.Tensor
       const projected =
         net.time_emb_proj === undefined
           ? undefined
-          : overSpace(net.time_emb_proj(Tensor.silu(condition.embedding) as never), x)
+          : overSpace(
+              net.time_emb_proj(Tensor.silu((condition as Condition).embedding) as never),
+              x
+            )
       const scaled = (h: Tensor.Tensor): Tensor.Tensor => {
         if (projected === undefined || !modulated) return h
         const [scale, shift] = halves(projected)

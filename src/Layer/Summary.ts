@@ -1,8 +1,8 @@
 /**
  * What a layer is made of and costs, without a device: a table for people, and figures for programs.
  *
- * Multiply-accumulates are counted as the field does, of convolutions and dense layers; products of activations with each other, in
- * attention and interpolation, are counted apart. A differential equation counts its derivative as often as it is evaluated.
+ * Multiply-accumulates are counted as the field does, of convolutions and dense layers, not of products of activations with each
+ * other, in attention and interpolation. A differential equation counts its derivative as often as it is evaluated.
  *
  * @since 0.1.0
  */
@@ -28,7 +28,7 @@ export interface Row {
   readonly macs: number
   /**
    * How often it is applied in one pass: layers of a derivative at each evaluation. `undefined` if a controller finds that when the
-   * program runs; then `macs` counts one.
+   * program runs; then `macs` counts one. 0 for parameters that a layer holds beside others.
    */
   readonly times: number | undefined
   /** How the layer is integrated, where it is a differential equation. */
@@ -49,8 +49,11 @@ export interface Summary {
   readonly trainable: number
   /** Multiply-accumulates of convolutions and dense layers. */
   readonly macs: number
-  /** And with those of attention and of interpolation. */
-  readonly macsWithProducts: number
+  /**
+   * Of one pass as a device is given it: with products of activations, in attention and interpolation; but what does not change from
+   * one evaluation to the next counts once, and a loop under a controller as one step.
+   */
+  readonly programMacs: number
   /**
    * As the profiler thop 0.1 counts, which published figures often come from: beside convolutions and dense layers two for each
    * element of an instance norm without parameters, and one for each element that nearest upsampling makes.
@@ -89,6 +92,25 @@ const isElementary = ({ parameters }: Any): boolean => {
   const own = Object.values(parameters as object)
   return own.length > 0 && own.every((each) => "shape" in each)
 }
+
+/** Parameters that a layer made of others holds itself. */
+const held = (above: string, { parameters }: Any): ReadonlyArray<Row> =>
+  Object.entries(parameters as Readonly<Record<string, Parameter.Parameter>>).flatMap(
+    ([name, each]) =>
+      "shape" in each
+        ? [
+            {
+              path: above === "" ? name : `${above}.${name}`,
+              kind: each.trainable ? "parameter" : "buffer",
+              shape: each.shape,
+              parameters: Shape.size(each.shape),
+              macs: 0,
+              times: 0,
+              integration: undefined
+            }
+          ]
+        : []
+  )
 
 /** What one application costs by itself. */
 const costOf = (layer: Any, { output: _, ...given }: Application): number => {
@@ -145,26 +167,29 @@ export const of = <P, I, O, C>(
   const output = (layer as Any).apply(values, x, c, { observer: whole })
   done({ values, input: x, condition: c, output })
   const macs = entries.map(macsOf)
-  const rows = entries.map(({ path, layer, times, application, integration }): Row => {
-    const within = entries.map((other) => isWithin(other.path, path))
-    const output = application?.output
-    return {
-      path,
-      kind: layer.kind ?? "",
-      shape: isTensor(output) ? output.shape : undefined,
-      parameters: Parameter.count(layer.parameters),
-      macs: macs.reduce((sum, each, j) => (within[j] ? sum + each : sum), 0),
-      times,
-      integration
+  const rows = entries.flatMap(
+    ({ path, layer, times, application, integration }): ReadonlyArray<Row> => {
+      const within = entries.map((other) => isWithin(other.path, path))
+      const output = application?.output
+      const own = {
+        path,
+        kind: layer.kind ?? "",
+        shape: isTensor(output) ? output.shape : undefined,
+        parameters: Parameter.count(layer.parameters),
+        macs: macs.reduce((sum, each, j) => (within[j] ? sum + each : sum), 0),
+        times,
+        integration
+      }
+      return [own, ...(isElementary(layer) ? [] : held(path, layer))]
     }
-  })
+  )
   const sum = (list: ReadonlyArray<number>) => list.reduce((a, b) => a + b, 0)
   return {
     rows,
     parameters: Parameter.count(layer.parameters),
     trainable: Parameter.count(layer.parameters, { trainable: true }),
     macs: sum(macs),
-    macsWithProducts: costOf(layer as Any, { values, input: x, condition: c, output }),
+    programMacs: costOf(layer as Any, { values, input: x, condition: c, output }),
     macsByThop: sum(macs) + sum(entries.map(thop))
   }
 }

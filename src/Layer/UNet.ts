@@ -22,14 +22,13 @@ import { decode, demand } from "./internal/config.ts"
 import * as diffusers from "./internal/diffusers.ts"
 import { floatOf } from "./internal/features.ts"
 import * as network from "./internal/network.ts"
+import { Positive, withDefault } from "./internal/schema.ts"
 import * as Layer from "./Layer.ts"
 import { attempt, type ConfigError } from "./LayerError.ts"
 import type { Condition, Network } from "./Network.ts"
 import * as Norm from "./Norm.ts"
 import * as Resample from "./Resample.ts"
 import * as ResidualBlock from "./ResidualBlock.ts"
-
-const { Positive, withDefault } = network
 
 /**
  * Kinds of attention: `full` and `linear` through 1×1 convolutions, with a residual around them (`Attention.full`,
@@ -115,7 +114,7 @@ export type Options = typeof Config.Encoded
  */
 export type UNet = Network<Config>
 
-type Block = ReturnType<typeof ResidualBlock.make>
+type Block = Layer.Layer<any, Tensor.Tensor, Tensor.Tensor, ResidualBlock.Condition>
 type Plain = Layer.Layer<any, Tensor.Tensor, Tensor.Tensor>
 
 /** What both layouts are made of. */
@@ -371,7 +370,7 @@ export const makeUnsafe = (config: Config): UNet => {
     network.requireImage("UNet", config, image, halvings)
     return apply(values, image, ...given)
   }
-  return { config, parameters, apply: checked as never }
+  return { config, halvings, parameters, apply: checked as never }
 }
 
 /**

@@ -4,8 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { CUNet, LayerError, Parameter, Summary, UNet } from "../Layer/index.ts"
-import { Tensor } from "../Tensor/index.ts"
+import { CUNet, LayerError, Network as Networks, Parameter, Summary, UNet } from "../Layer/index.ts"
 
 /** The families, with the presets of each. */
 const families = { UNet: UNet.presets, CUNet: CUNet.presets } as const
@@ -157,13 +156,8 @@ export const costOf = (
   options: { readonly size?: Size; readonly batch?: number } = {}
 ): Effect.Effect<Summary.Summary, LayerError.ConfigError> =>
   LayerError.attempt(() => {
-    const { size = sizeOf(network), batch = 1 } = options
-    const { channels, dimensions, classes } = network.config
-    const space = typeof size === "number" ? Array.from({ length: dimensions }, () => size) : size
-    return Summary.of(network, Tensor.spec([batch, channels, ...space]), {
-      time: Tensor.spec([batch]),
-      ...(classes === undefined ? {} : { label: Tensor.spec([batch], "int32") })
-    })
+    const { image, condition } = Networks.specs(network, options)
+    return Summary.of(network, image, condition as never)
   })
 
 /**
@@ -196,7 +190,7 @@ export const report = (
   summary: Summary.Summary,
   options: { readonly depth?: number } = {}
 ): string => {
-  const { rows, parameters, trainable, macs, macsWithProducts, macsByThop } = summary
+  const { rows, parameters, trainable, macs, programMacs, macsByThop } = summary
   const adaptive = rows.some(
     ({ integration }) => integration !== undefined && integration.evaluations === undefined
   )
@@ -204,7 +198,7 @@ export const report = (
     ["parameters", parameters],
     ["  trainable", trainable],
     ["multiply-accumulates", macs],
-    ["  with products of activations", macsWithProducts],
+    ["  of the program, products included", programMacs],
     ["  as thop counts", macsByThop]
   ] as const
   const shown = totals.map(([, value]) => value.toLocaleString("en-US"))

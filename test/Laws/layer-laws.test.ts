@@ -160,13 +160,14 @@ layer(Device.layerReference(), { excludeTestServices: true })("layer laws", (it)
     "two parameters of one path",
     "parameters",
     {
-      layer: Layer.make(
-        {
+      // Layer.make refuses names with dots
+      layer: {
+        parameters: {
           "a.b": Parameter.make([3], Initializer.ones),
           a: { b: Parameter.make([3], Initializer.ones) }
         },
-        (net, x: X) => Tensor.add(Tensor.mul(x, net.a.b), net["a.b"])
-      ),
+        apply: (net: any, x: X) => Tensor.add(Tensor.mul(x, net.a.b), net["a.b"])
+      },
       input: [3]
     },
     'two parameters share the path "a.b"'

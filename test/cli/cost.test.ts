@@ -36,7 +36,7 @@ describe("odeon cost", () => {
       parameters: 8_811_875,
       trainable: 8_555_875,
       macs: 2_822_832_128,
-      macsWithProducts: 2_841_640_960,
+      programMacs: 2_841_640_960,
       macsByThop: 2_830_983_168
     })
     expect(rows.find(({ path }: { readonly path: string }) => path === "middle")).toEqual({
@@ -57,19 +57,20 @@ describe("odeon cost", () => {
       "
       cunet-public, 3 × 64 × 64
 
-      layer   kind                                  output     parameters  multiply-accumulates  times  evaluations
-      stem    4 layers                                                992             3,866,624
-      down    9 layers                                          1,874,304         1,249,902,592
-      middle  dynamic block, first order, 3/8 rule  1×512×4×4   4,719,616           301,989,888      1            4
-      up      9 layers                                          1,960,864         1,266,679,808
-      head    conv 1×1                              1×3×64×64          99               393,216      1
-      total                                                     8,811,875         2,822,832,128
+      layer       kind                                  output     parameters  multiply-accumulates  times  evaluations
+      time_table  buffer                                1000×256      256,000                     0
+      stem        4 layers                                                992             3,866,624
+      down        9 layers                                          1,874,304         1,249,902,592
+      middle      dynamic block, first order, 3/8 rule  1×512×4×4   4,719,616           301,989,888      1            4
+      up          9 layers                                          1,960,864         1,266,679,808
+      head        conv 1×1                              1×3×64×64          99               393,216      1
+      total                                                         8,811,875         2,822,832,128
 
-      parameters                          8,811,875
-        trainable                         8,555,875
-      multiply-accumulates            2,822,832,128
-        with products of activations  2,841,640,960
-        as thop counts                2,830,983,168
+      parameters                               8,811,875
+        trainable                              8,555,875
+      multiply-accumulates                 2,822,832,128
+        of the program, products included  2,841,640,960
+        as thop counts                     2,830,983,168
       "
     `)
   })

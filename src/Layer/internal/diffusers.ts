@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 import { attempt, type ConfigError } from "../LayerError.ts"
 import type { Options } from "../UNet.ts"
 import { decode, demand } from "./config.ts"
-import { Positive, withDefault } from "./network.ts"
+import { Positive, withDefault } from "./schema.ts"
 
 const what = "UNet.fromDiffusers"
 

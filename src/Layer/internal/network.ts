@@ -1,18 +1,12 @@
 /** What the makers of networks share. */
-import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Shape, Tensor } from "../../Tensor/index.ts"
 import * as Embedding from "../Embedding.ts"
 import { ConfigError } from "../LayerError.ts"
-import type { Condition } from "../Network.ts"
+import type { Condition, Fields } from "../Network.ts"
 import { demand, requireHalvings } from "./config.ts"
 import { floatOf } from "./features.ts"
-
-export const Positive = Schema.Int.check(Schema.isGreaterThan(0))
-
-/** A field that may be left out. */
-export const withDefault = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
-  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+import { Positive, withDefault } from "./schema.ts"
 
 /** The fields of images, times and labels. */
 export const fields = {
@@ -28,14 +22,6 @@ export const fields = {
   classes: Schema.optionalKey(Positive),
   /** Whether an estimate of the image goes in beside it (Chen et al. 2022, arXiv:2208.04202). */
   selfConditioning: withDefault(Schema.Boolean, false)
-}
-
-interface Fields {
-  readonly channels: number
-  readonly dimensions: number
-  readonly size?: number | ReadonlyArray<number>
-  readonly classes?: number
-  readonly selfConditioning: boolean
 }
 
 /** Throws a `ConfigError` for sizes that a network cannot halve so often. */
