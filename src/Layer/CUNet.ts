@@ -67,7 +67,10 @@ export const Config = Schema.Struct({
   odeTime: withDefault(Schema.Boolean, true),
   /** At the coarsest level above the middle, on both ways; or nowhere. */
   attention: withDefault(Schema.Literals(["coarse", "none"]), "coarse"),
-  /** Whether the input is added to the attention's result. */
+  /**
+   * Whether the input is added to the attention's result. Without it what leaves the coarsest level is nearly the same everywhere, and
+   * norms make so much of what little difference there is that gradients there are mostly rounding in `float32`.
+   */
   attentionResidual: withDefault(Schema.Boolean, true),
   heads: withDefault(Positive, 4),
   /** Channels of each head. */
