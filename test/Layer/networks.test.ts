@@ -218,7 +218,7 @@ describe("Summary", () => {
       stem.conv1                     conv 3×3                              1×2×8×8            56                 3,456      1
       stem.conv2                     conv 1×1                              1×4×8×8            12                   512      1
       down.0.block                   dynamic block, first order, 3/8 rule  1×4×8×8           296                73,728      1            4
-      down.0.block.derivative                                              1×4×8×8           296                73,728      4
+      down.0.block.derivative        derivative                            1×4×8×8           296                73,728      4
       down.0.block.derivative.conv1  conv 3×3                              1×4×8×8           148                36,864      4
       down.0.block.derivative.conv2  conv 3×3                              1×4×8×8           148                36,864      4
       down.0.attention.0             attention                             1×4×8×8         2,056               131,072      1
@@ -227,12 +227,12 @@ describe("Summary", () => {
       down.0.attention.0.out         conv 1×1                              1×4×8×8           516                32,768      1
       down.0.proj                    conv 1×1                              1×8×8×8            40                 2,048      1
       middle                         dynamic block, first order, 3/8 rule  1×8×4×4         1,168                73,728      1            4
-      middle.derivative                                                    1×8×4×4         1,168                73,728      4
+      middle.derivative              derivative                            1×8×4×4         1,168                73,728      4
       middle.derivative.conv1        conv 3×3                              1×8×4×4           584                36,864      4
       middle.derivative.conv2        conv 3×3                              1×8×4×4           584                36,864      4
       up.0.join                      conv 1×1                              1×4×8×8            52                 3,072      1
       up.0.block                     dynamic block, first order, 3/8 rule  1×4×8×8           296                73,728      1            4
-      up.0.block.derivative                                                1×4×8×8           296                73,728      4
+      up.0.block.derivative          derivative                            1×4×8×8           296                73,728      4
       up.0.block.derivative.conv1    conv 3×3                              1×4×8×8           148                36,864      4
       up.0.block.derivative.conv2    conv 3×3                              1×4×8×8           148                36,864      4
       up.0.attention.0               attention                             1×4×8×8         2,056               131,072      1
