@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { expect } from "vitest"
 import * as Device from "../../src/Device/Device.ts"
 import { Derivative, DynamicBlock, Integrator } from "../../src/Layer/index.ts"
-import { Gradient, Program, Shape, Tensor, Tree } from "../../src/Tensor/index.ts"
+import { Gradient, Program, Tensor, Tree } from "../../src/Tensor/index.ts"
 import { all } from "../support/devices.ts"
 
 const embedding = 3

@@ -1,0 +1,300 @@
+/**
+ * Denoisers: whatever a network predicts, an estimate of the clean data and of the noise in x = αx₀ + σε.
+ *
+ * | a network predicts | that is       | x₀             | ε              |                                       |
+ * | ------------------ | ------------- | -------------- | -------------- | ------------------------------------- |
+ * | `noise`            | ε             | (x − σε)/α     | ε              | Ho et al. 2020, arXiv:2006.11239      |
+ * | `data`             | x₀            | x₀             | (x − αx₀)/σ    |                                       |
+ * | `v`                | αε − σx₀      | αx − σv        | σx + αv        | Salimans and Ho 2022, arXiv:2202.00512 |
+ * | `flow`             | ε − x₀        | x − σu         | x + αu         | Liu et al. 2022, arXiv:2209.03003     |
+ * | `edm`              | F, see below  | c_skip x + c_out F | (x − x₀)/σ | Karras et al. 2022, arXiv:2206.00364  |
+ *
+ * The formulas hold in the network's own coordinates: α² + σ² = 1 for `noise`, `data` and `v`, α + σ = 1 for `flow`, and α = 1 for `edm`,
+ * with c_skip = s²/(σ² + s²), c_out = σs/√(σ² + s²) and the input scaled by c_in = 1/√(σ² + s²), s being the data's deviation. A state in
+ * other coordinates is scaled to these before the network sees it.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as EffectLayer from "effect/Layer"
+import { type DType, type Shape, Tensor } from "../Tensor/index.ts"
+import { demand } from "./DiffusionError.ts"
+import type { Mixture } from "./Schedule.ts"
+
+/**
+ * States, `[batch, …]`, and what belongs to them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type State = Tensor.Tensor<Shape.Shape, DType.Float>
+
+/**
+ * What is known of a state: the timestep that a network is told, signal and noise; scalars, or one for each item of the batch.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Level extends Mixture<State> {
+  readonly timestep: State
+}
+
+/**
+ * What a denoiser says of a state.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Estimate {
+  /** x₀; clipped where the denoiser clips. */
+  readonly data: State
+  /** ε as it was predicted, whatever was clipped. */
+  readonly noise: State
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Denoiser {
+  readonly estimate: (x: State, level: Level) => Estimate
+  /** How often it asks a network for each estimate. */
+  readonly evaluations: number
+  /** Whether it can tell anything where there is no signal. */
+  readonly withoutSignal: boolean
+}
+
+/**
+ * What a network predicts; `edm` with the data's deviation, 0.5 unless told.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Prediction =
+  | "noise"
+  | "data"
+  | "v"
+  | "flow"
+  | { readonly kind: "edm"; readonly deviation?: number }
+
+/**
+ * A network as samplers see it: a state in its own coordinates and a timestep for each item, `[batch]`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Network = (x: State, timestep: State) => State
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly network: Network
+  readonly prediction: Prediction
+  /** Keeps estimates of the data within a range. */
+  readonly clip?: Clip
+}
+
+/**
+ * Estimates between −range and range; or within the `ratio` quantile of their magnitudes, at least 1 and at most `max`, and scaled by it
+ * (dynamic thresholding: Saharia et al. 2022, arXiv:2205.11487, section 2.3).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Clip = { readonly range: number } | { readonly ratio: number; readonly max: number }
+
+/** Scalars, or one number for each item, over the axes of a state. */
+export const over = (value: State, x: State): State =>
+  value.shape.length === 0
+    ? value
+    : (Tensor.reshape(value, [value.shape[0], ...x.shape.slice(1).map(() => 1)]) as State)
+
+/**
+ * Σ cᵢ·xᵢ, of coefficients that are numbers, scalars or one for each item.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const combine = (
+  ...terms: ReadonlyArray<readonly [coefficient: State | number, x: State]>
+): State => terms.map(([c, x]) => scaled(c, x)).reduce((a, b) => Tensor.add(a, b) as State)
+
+const scaled = (c: State | number, x: State): State => {
+  if (typeof c === "number") return c === 1 ? x : (Tensor.mul(x, c) as State)
+  return Tensor.mul(x, over(c, x)) as State
+}
+
+const square = (x: State): State => Tensor.square(x)
+
+const quotient = (a: State | number, b: State): State =>
+  (typeof a === "number" ? Tensor.mul(Tensor.reciprocal(b), a) : Tensor.div(a, b)) as State
+
+/** What scales a state into a network's coordinates. */
+const scaleOf = (prediction: Prediction, { alpha, sigma }: Level): State => {
+  if (typeof prediction === "object") return quotient(1, alpha)
+  if (prediction === "flow") return quotient(1, Tensor.add(alpha, sigma) as State)
+  return quotient(1, Tensor.sqrt(Tensor.add(square(alpha), square(sigma))) as State)
+}
+
+/** The timestep, one for each item. */
+const perItem = (timestep: State, x: State): State =>
+  timestep.shape.length === 0 ? (Tensor.broadcastTo(timestep, [x.shape[0]]) as State) : timestep
+
+const clipped = (data: State, clip: Clip | undefined): State => {
+  if (clip === undefined) return data
+  if ("range" in clip) return Tensor.clip(data, { min: -clip.range, max: clip.range }) as State
+  const [batch, ...rest] = data.shape
+  const count = rest.reduce((a, b) => a * b, 1)
+  const sorted = Tensor.sort(Tensor.reshape(Tensor.abs(data), [batch, count]), { axis: 1 })
+  // torch.quantile: linear between two of them
+  const place = clip.ratio * (count - 1)
+  const [low, high] = [Math.floor(place), Math.ceil(place)].map(
+    (i) => Tensor.at(sorted as Tensor.Any, i, { axis: 1 }) as State
+  )
+  const quantile = combine(
+    [1 - (place - Math.floor(place)), low],
+    [place - Math.floor(place), high]
+  )
+  const bound = over(Tensor.clip(quantile, { min: 1, max: clip.max }) as State, data)
+  const within = Tensor.minimum(Tensor.maximum(data, Tensor.neg(bound)), bound) as State
+  return quotient(within, bound)
+}
+
+/**
+ * A denoiser from a network and what it predicts. Throws `DiffusionError` for a clip or a deviation that makes no sense.
+ *
+ * ```ts
+ * const denoiser = Denoiser.make({
+ *   network: (x, timestep) => net.apply(weights, x, { time: timestep }),
+ *   prediction: "v"
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = ({ network, prediction, clip }: Options): Denoiser => {
+  const what = "Denoiser.make"
+  if (clip !== undefined) {
+    demand(
+      "range" in clip ? clip.range > 0 : clip.ratio > 0 && clip.ratio <= 1 && clip.max >= 1,
+      what,
+      "options",
+      `a clip needs a range above 0, or a ratio in (0, 1] and a max of at least 1, not ${JSON.stringify(clip)}`
+    )
+  }
+  const deviation = typeof prediction === "object" ? (prediction.deviation ?? 0.5) : 1
+  demand(deviation > 0, what, "options", `the data's deviation must be above 0, not ${deviation}`)
+  const estimate = (state: State, level: Level): Estimate => {
+    const k = scaleOf(prediction, level)
+    const x = combine([k, state])
+    const [alpha, sigma] = [level.alpha, level.sigma].map((each) => Tensor.mul(each, k) as State)
+    const time = perItem(level.timestep, x)
+    const spread = (value: State) => over(value, x)
+    switch (prediction) {
+      case "noise": {
+        const noise = network(x, time)
+        const rest = Tensor.sub(x, combine([sigma, noise])) as State
+        return { data: quotient(rest, spread(alpha)), noise }
+      }
+      case "data": {
+        const data = network(x, time)
+        const rest = Tensor.sub(x, combine([alpha, data])) as State
+        return { data, noise: quotient(rest, spread(sigma)) }
+      }
+      case "v": {
+        const v = network(x, time)
+        const data = Tensor.sub(combine([alpha, x]), combine([sigma, v])) as State
+        return { data, noise: combine([sigma, x], [alpha, v]) }
+      }
+      case "flow": {
+        const u = network(x, time)
+        const data = Tensor.sub(x, combine([sigma, u])) as State
+        return { data, noise: combine([1, x], [alpha, u]) }
+      }
+      default: {
+        const total = Tensor.add(square(sigma), deviation ** 2) as State
+        const root = Tensor.sqrt(total) as State
+        const f = network(combine([quotient(1, root), x]), time)
+        const skip = quotient(deviation ** 2, total)
+        const out = quotient(Tensor.mul(sigma, deviation) as State, root)
+        const data = combine([skip, x], [out, f])
+        return { data, noise: quotient(Tensor.sub(x, data) as State, spread(sigma)) }
+      }
+    }
+  }
+  return {
+    evaluations: 1,
+    withoutSignal: prediction !== "noise",
+    estimate: (x, level) => {
+      const { data, noise } = estimate(x, level)
+      return { data: clipped(data, clip), noise }
+    }
+  }
+}
+
+/**
+ * A denoiser from a function that estimates the data, such as a closed form.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromData = (data: (x: State, level: Level) => State): Denoiser => ({
+  evaluations: 1,
+  withoutSignal: true,
+  estimate: (x, level) => {
+    const found = data(x, level)
+    const rest = Tensor.sub(x, combine([level.alpha, found])) as State
+    return { data: found, noise: quotient(rest, over(level.sigma, x)) }
+  }
+})
+
+/**
+ * What a network should predict: its target in training, for x = αx₀ + σε in its own coordinates.
+ *
+ * @since 0.1.0
+ * @category targets
+ */
+export const target = (
+  prediction: Prediction,
+  { data, noise }: Estimate,
+  { alpha, sigma }: Mixture<State>
+): State => {
+  switch (prediction) {
+    case "noise":
+      return noise
+    case "data":
+      return data
+    case "v":
+      return Tensor.sub(combine([alpha, noise]), combine([sigma, data])) as State
+    case "flow":
+      return Tensor.sub(noise, data) as State
+    default: {
+      // (x₀ − c_skip x)/c_out
+      const deviation = prediction.deviation ?? 0.5
+      const s = quotient(sigma, alpha)
+      const total = Tensor.add(square(s), deviation ** 2) as State
+      const x = combine([1, data], [s, noise])
+      const skip = quotient(deviation ** 2, total)
+      const out = quotient(Tensor.mul(s, deviation) as State, Tensor.sqrt(total) as State)
+      return quotient(Tensor.sub(data, combine([skip, x])) as State, over(out, x))
+    }
+  }
+}
+
+/**
+ * The denoiser of a pipeline.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Current extends Context.Service<Current, Denoiser>()("odeon/Denoiser") {}
+
+/**
+ * @since 0.1.0
+ * @category services
+ */
+export const layer = (denoiser: Denoiser): EffectLayer.Layer<Current> =>
+  EffectLayer.succeed(Current, denoiser)

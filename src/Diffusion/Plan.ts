@@ -1,0 +1,378 @@
+/**
+ * Plans: the levels of noise that a sampler goes through, from the noisiest to the last. A plan is an immutable value, and its levels
+ * fall strictly by construction.
+ *
+ * @since 0.1.0
+ */
+import { demand } from "./DiffusionError.ts"
+import * as field from "./internal/field.ts"
+import * as Schedule from "./Schedule.ts"
+
+/**
+ * A level of noise: what a network is told of it, and how much signal and noise there is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Level extends Schedule.Mixture<number> {
+  readonly timestep: number
+}
+
+/**
+ * N + 1 levels for N steps. The last one is where samples are taken: most often without noise.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Plan {
+  readonly levels: ReadonlyArray<Level>
+  /** The level of this log-SNR, for samplers that ask in between; beyond the ends of the schedule that of the end. */
+  readonly between: (logSnr: number) => Level
+}
+
+/**
+ * log α²/σ² of a level.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const logSnr = ({ alpha, sigma }: Schedule.Mixture<number>): number =>
+  2 * (Math.log(alpha) - Math.log(sigma))
+
+/**
+ * How many steps a plan has.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const steps = ({ levels }: Plan): number => levels.length - 1
+
+/**
+ * A plan of given levels. Throws `DiffusionError` unless there are at least two and their noise over signal falls strictly.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  levels: ReadonlyArray<Level>,
+  between: Plan["between"],
+  what = "Plan.make"
+): Plan => {
+  demand(
+    levels.length > 1,
+    what,
+    "plan",
+    "a plan needs at least one step, from one level to another"
+  )
+  levels.forEach(({ timestep, alpha, sigma }, i) => {
+    demand(
+      Number.isFinite(timestep) && alpha >= 0 && sigma >= 0 && alpha + sigma > 0,
+      what,
+      "plan",
+      `level ${i} has the timestep ${timestep}, the signal ${alpha} and the noise ${sigma}`
+    )
+    const before = levels[i - 1]
+    // σ/α falls, also from where there is no signal
+    demand(
+      i === 0 || before.sigma * alpha > sigma * before.alpha,
+      what,
+      "plan",
+      `the noise must fall strictly, but step ${i} goes from ${before?.sigma / before?.alpha} to ${sigma / alpha} of the signal`
+    )
+  })
+  return { levels, between }
+}
+
+/**
+ * The level of a time between 0 and 1.
+ *
+ * @since 0.1.0
+ * @category levels
+ */
+export const at = (schedule: Schedule.Schedule, t: number): Level => ({
+  timestep: schedule.timestep(field.host, t),
+  ...Schedule.mixture(schedule, t)
+})
+
+/**
+ * The level of a log-SNR; beyond the ends of the schedule that of the end.
+ *
+ * @since 0.1.0
+ * @category levels
+ */
+export const atLogSnr =
+  (schedule: Schedule.Schedule) =>
+  (value: number): Level => {
+    const t = schedule.time(value)
+    if (!Number.isNaN(t)) return at(schedule, t)
+    return at(schedule, value > Schedule.logSnr(schedule, 0) ? 0 : 1)
+  }
+
+/** Data itself. */
+const clean: Level = { timestep: 0, alpha: 1, sigma: 0 }
+
+/**
+ * Where a plan ends: at data itself (`zero`), or at the schedule's first level (`first`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EndOptions {
+  /** `zero` unless told. */
+  readonly end?: "zero" | "first"
+}
+
+const finished = (
+  schedule: Schedule.Schedule,
+  levels: ReadonlyArray<Level>,
+  { end = "zero" }: EndOptions,
+  what: string
+): Plan =>
+  make(
+    [
+      ...levels,
+      end === "zero" ? { ...clean, timestep: at(schedule, 0).timestep } : at(schedule, 0)
+    ],
+    atLogSnr(schedule),
+    what
+  )
+
+/**
+ * A plan of times between 0 and 1, from the noisiest on.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromTimes = (
+  schedule: Schedule.Schedule,
+  times: ReadonlyArray<number>,
+  options: EndOptions = {}
+): Plan =>
+  finished(
+    schedule,
+    times.map((t) => at(schedule, t)),
+    options,
+    "Plan.fromTimes"
+  )
+
+/** `count` numbers from `from` to `to`, both included. */
+const linspace = (from: number, to: number, count: number): ReadonlyArray<number> =>
+  Array.from({ length: count }, (_, i) =>
+    count === 1 ? from : from + (i / (count - 1)) * (to - from)
+  )
+
+/** Rounded as NumPy does, half to even. */
+const round = (x: number): number => {
+  const low = Math.floor(x)
+  const part = x - low
+  return part > 0.5 || (part === 0.5 && low % 2 === 1) ? low + 1 : low
+}
+
+/**
+ * How the timesteps of a discrete schedule are chosen (Lin et al. 2023, arXiv:2305.08891, table 2; diffusers' `timestep_spacing`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Spacing = "linspace" | "leading" | "trailing"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface SpacedOptions extends EndOptions {
+  readonly spacing?: Spacing
+  /** Added to all timesteps of `leading`; 0 unless told. */
+  readonly offset?: number
+  /**
+   * Whether the plan stops short of the schedule's first level, with one timestep more than asked for and without it: as the
+   * multistep solvers of DPM-Solver's family are published. `false` unless told.
+   */
+  readonly open?: boolean
+  /** Whether timesteps may lie between whole ones (`linspace` only); `false` unless told. */
+  readonly fractional?: boolean
+}
+
+/**
+ * The timesteps of a plan of `count` steps over `total` of training, from the latest on.
+ *
+ * @since 0.1.0
+ * @category timesteps
+ */
+export const timesteps = (
+  total: number,
+  count: number,
+  options: Omit<SpacedOptions, "end"> = {}
+): ReadonlyArray<number> => {
+  const { spacing = "leading", offset = 0, open = false, fractional = false } = options
+  demand(
+    Number.isInteger(count) && count > 0 && count <= total,
+    "Plan.timesteps",
+    "plan",
+    `${count} steps must be a whole number between 1 and the ${total} of training`
+  )
+  const n = open ? count + 1 : count
+  const rounded = (values: ReadonlyArray<number>) => (fractional ? values : values.map(round))
+  switch (spacing) {
+    case "linspace":
+      return rounded(linspace(0, total - 1, n).toReversed()).slice(0, count)
+    case "leading": {
+      const ratio = Math.floor(total / n)
+      return Array.from({ length: n }, (_, i) => (n - 1 - i) * ratio + offset).slice(0, count)
+    }
+    case "trailing": {
+      const ratio = total / count
+      return Array.from({ length: count }, (_, i) => round(total - i * ratio) - 1)
+    }
+  }
+}
+
+/**
+ * A plan of timesteps of a discrete schedule. Throws `DiffusionError` for more steps than the schedule has levels.
+ *
+ * ```ts
+ * const plan = Plan.spaced(Schedule.linear(), 50, { spacing: "trailing" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const spaced = (
+  schedule: Schedule.Discrete,
+  count: number,
+  options: SpacedOptions = {}
+): Plan => {
+  const total = schedule.betas.length
+  return finished(
+    schedule,
+    timesteps(total, count, options).map((timestep) => at(schedule, timestep / (total - 1))),
+    options,
+    "Plan.spaced"
+  )
+}
+
+/**
+ * A plan of noise levels σ/α, from the noisiest on, with a timestep each from the schedule. The state is α·x₀ + σ·ε with α = 1: what
+ * is `variance exploding`; a network that was trained otherwise is asked of the state scaled to what it knows. A last σ of 0 is added
+ * unless it is there.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromSigmas = (
+  schedule: Schedule.Schedule,
+  sigmas: ReadonlyArray<number>,
+  options: EndOptions = {}
+): Plan => {
+  const inner = atLogSnr(schedule)
+  const level = (sigma: number): Level => ({
+    timestep: sigma === 0 ? at(schedule, 0).timestep : inner(-2 * Math.log(sigma)).timestep,
+    alpha: 1,
+    sigma
+  })
+  const zero = options.end !== "first" && sigmas[sigmas.length - 1] !== 0
+  return make(
+    [...sigmas, ...(zero ? [0] : [])].map(level),
+    (value) => level(Math.exp(-value / 2)),
+    "Plan.fromSigmas"
+  )
+}
+
+/**
+ * A plan in the coordinates of exploding variance: the same levels with α = 1 and σ/α, where the state is larger by 1/α. Throws
+ * `DiffusionError` for a level without signal.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const exploding = ({ levels, between }: Plan): Plan => {
+  const scaled = ({ timestep, alpha, sigma }: Level): Level => ({
+    timestep,
+    alpha: 1,
+    sigma: sigma / alpha
+  })
+  levels.forEach(({ alpha }, i) => {
+    demand(
+      alpha > 0,
+      "Plan.exploding",
+      "plan",
+      `level ${i} has no signal, so its noise is infinite beside it: leave it out, or take a sampler that does not need it`
+    )
+  })
+  return make(levels.map(scaled), (value) => scaled(between(value)), "Plan.exploding")
+}
+
+/** The largest and smallest σ/α of a schedule, or as told. */
+interface Ends {
+  readonly max?: number
+  readonly min?: number
+}
+
+const endsOf = (schedule: Schedule.Schedule, { max, min }: Ends) => {
+  const ratio = (t: number) => {
+    const { alpha, sigma } = Schedule.mixture(schedule, t)
+    return sigma / alpha
+  }
+  return { max: max ?? ratio(1), min: min ?? ratio(0) }
+}
+
+/** Levels of σ between two ends, by a function of the place from 0 to 1. */
+const graded = (
+  what: string,
+  schedule: Schedule.Schedule,
+  count: number,
+  options: Ends & EndOptions,
+  sigma: (place: number, ends: { readonly max: number; readonly min: number }) => number
+): Plan => {
+  const ends = endsOf(schedule, options)
+  demand(
+    Number.isInteger(count) && count > 0,
+    what,
+    "plan",
+    `${count} steps must be a whole number above 0`
+  )
+  demand(
+    ends.min > 0 && Number.isFinite(ends.max) && ends.max > ends.min,
+    what,
+    "plan",
+    `σ goes from ${ends.max} to ${ends.min}: tell a finite \`max\` and a \`min\` above 0 for the schedule ${schedule.name}`
+  )
+  return fromSigmas(
+    schedule,
+    linspace(0, 1, count).map((place) => sigma(place, ends)),
+    options
+  )
+}
+
+/**
+ * σᵢ = (max^(1/ρ) + i/(n − 1)(min^(1/ρ) − max^(1/ρ)))^ρ, then 0 (Karras et al. 2022, equation 5); ρ is 7 unless told.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const karras = (
+  schedule: Schedule.Schedule,
+  count: number,
+  options: Ends & EndOptions & { readonly rho?: number } = {}
+): Plan => {
+  const { rho = 7 } = options
+  return graded("Plan.karras", schedule, count, options, (place, { max, min }) => {
+    const [a, b] = [max ** (1 / rho), min ** (1 / rho)]
+    return (a + place * (b - a)) ** rho
+  })
+}
+
+/**
+ * σ falls exponentially: uniform in log-SNR. Then 0.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const exponential = (
+  schedule: Schedule.Schedule,
+  count: number,
+  options: Ends & EndOptions = {}
+): Plan =>
+  graded("Plan.exponential", schedule, count, options, (place, { max, min }) =>
+    Math.exp(Math.log(max) + place * (Math.log(min) - Math.log(max)))
+  )

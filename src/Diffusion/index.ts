@@ -1,0 +1,10 @@
+/**
+ * @since 0.1.0
+ */
+export * as Ddim from "./Ddim.ts"
+export * as Denoiser from "./Denoiser.ts"
+export * as DiffusionError from "./DiffusionError.ts"
+export * as Noise from "./Noise.ts"
+export * as Plan from "./Plan.ts"
+export * as Sampler from "./Sampler.ts"
+export * as Schedule from "./Schedule.ts"
