@@ -12,11 +12,11 @@
  */
 import * as Context from "effect/Context"
 import * as EffectLayer from "effect/Layer"
-import { type DType, type Shape, Tensor } from "../Tensor/index.ts"
+import { type DType, Tensor } from "../Tensor/index.ts"
 import { combine, type Denoiser, type Estimate, type Level, type State } from "./Denoiser.ts"
 import { demand } from "./DiffusionError.ts"
 import type { Noise } from "./Noise.ts"
-import * as Plan from "./Plan.ts"
+import type * as Plan from "./Plan.ts"
 
 /**
  * What a sampler carries from evaluation to evaluation: `x`, where the denoiser is asked next, and other states by name.
