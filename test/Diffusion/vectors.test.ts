@@ -1,0 +1,28 @@
+/** What published samplers compute, step by step; see test/support/samplers.ts. */
+import { layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { expect } from "vitest"
+import * as Device from "../../src/Device/Device.ts"
+import { cases, compare, schedulers } from "../support/samplers.ts"
+
+const known = cases().filter(([, { scheduler }]) => scheduler in schedulers)
+
+layer(Device.layerReference())("in double precision", (it) => {
+  for (const [name, c] of known) {
+    it.effect(name, () =>
+      Effect.gen(function* () {
+        expect((yield* compare(c, "float64")).differences).toEqual([])
+      })
+    )
+  }
+})
+
+layer(Device.layerOnnx())("in single precision", (it) => {
+  for (const [name, c] of known.filter(([each]) => each === "ddim/v")) {
+    it.effect(name, () =>
+      Effect.gen(function* () {
+        expect((yield* compare(c, "float32")).differences).toEqual([])
+      })
+    )
+  }
+})

@@ -1,0 +1,257 @@
+/**
+ * Published samplers by ours: cases of test/fixtures/samplers*.json (a scheduler of diffusers with its options, and what the state was
+ * after each of its steps) as a sampler, a plan and a denoiser of `src/Diffusion`.
+ *
+ * To add a scheduler, add a line to {@link schedulers}.
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import * as Device from "../../src/Device/Device.ts"
+import * as Ddim from "../../src/Diffusion/Ddim.ts"
+import * as Denoiser from "../../src/Diffusion/Denoiser.ts"
+import * as Noise from "../../src/Diffusion/Noise.ts"
+import * as Plan from "../../src/Diffusion/Plan.ts"
+import * as Sampler from "../../src/Diffusion/Sampler.ts"
+import * as Schedule from "../../src/Diffusion/Schedule.ts"
+import type { HostArray } from "../../src/Tensor/Expression.ts"
+import * as Tensor from "../../src/Tensor/Tensor.ts"
+
+/** diffusers' options, with its defaults left out. */
+type Config = Readonly<Record<string, unknown>>
+
+/** A case as it is recorded. */
+export interface Case {
+  readonly scheduler: string
+  readonly config: Config
+  readonly num_inference_steps: number
+  readonly custom_timesteps: ReadonlyArray<number> | null
+  readonly loop: "plain" | "scaled" | "edm" | "prk+plms"
+  /** Begins with the sample and the noise mixed at this place among the timesteps. */
+  readonly t_start: number | null
+  readonly noise_mode: "zero" | "fixed" | "torch"
+  readonly step_kwargs: Config
+  readonly init_noise_sigma: number | null
+  readonly timesteps: ReadonlyArray<number>
+  readonly sigmas: ReadonlyArray<number> | null
+  readonly result_sum: number
+  /** x[0,0,0,0], x[1,1,3,4] and x[3,2,7,7] at the end. */
+  readonly final_probe: ReadonlyArray<number>
+  /** For each step the timestep, Σ|x| after it, and x[0,0,0,0], x[1,1,3,4] and x[3,2,7,7]. */
+  readonly trace: ReadonlyArray<ReadonlyArray<number>>
+}
+
+/** A case by our means. */
+export interface Setup {
+  readonly sampler: Sampler.Sampler
+  /** Without regard to `t_start`: {@link plan} cuts it. */
+  readonly plan: Plan.Plan
+  readonly denoiser: Pick<Denoiser.Options, "prediction" | "clip">
+  /** The network, if it is not x·t/(t + 1). */
+  readonly network?: Denoiser.Network
+  /** What the first state is multiplied with; diffusers' `init_noise_sigma` unless told. */
+  readonly scale?: number
+  /** How many of the plan's first steps a `t_start` skips; as many unless told. */
+  readonly skip?: number
+  /** What diffusers calls the sample after a step: the register `x` unless told. */
+  readonly register?: string
+}
+
+// ── Options ──────────────────────────────────────────────────────────────────────────────────────
+
+const number = (config: Config, name: string, otherwise: number): number =>
+  Number(config[name] ?? otherwise)
+
+/** The schedule of a configuration. */
+export const scheduleOf = (config: Config): Schedule.Discrete => {
+  const betas = {
+    steps: number(config, "num_train_timesteps", 1000),
+    start: number(config, "beta_start", 1e-4),
+    end: number(config, "beta_end", 0.02)
+  }
+  const named: Record<string, () => Schedule.Discrete> = {
+    linear: () => Schedule.linear(betas),
+    scaled_linear: () => Schedule.scaledLinear(betas),
+    squaredcos_cap_v2: () => Schedule.cosineBetas(betas),
+    sigmoid: () => Schedule.sigmoidBetas(betas)
+  }
+  const schedule = Array.isArray(config.trained_betas)
+    ? Schedule.fromBetas(config.trained_betas as ReadonlyArray<number>)
+    : named[String(config.beta_schedule ?? "linear")]()
+  return config.rescale_betas_zero_snr ? Schedule.zeroTerminalSnr(schedule) : schedule
+}
+
+/** What the network predicts. */
+export const predictionOf = (config: Config, otherwise = "epsilon"): Denoiser.Prediction => {
+  const named: Record<string, Denoiser.Prediction> = {
+    epsilon: "noise",
+    sample: "data",
+    v_prediction: "v",
+    flow_prediction: "flow"
+  }
+  return named[String(config.prediction_type ?? otherwise)]
+}
+
+/** How estimates are clipped; `clip` says whether they are where the configuration does not. */
+export const clipOf = (config: Config, clip: boolean): Denoiser.Clip | undefined => {
+  if (config.thresholding) {
+    return {
+      ratio: number(config, "dynamic_thresholding_ratio", 0.995),
+      max: number(config, "sample_max_value", 1)
+    }
+  }
+  return (config.clip_sample ?? clip)
+    ? { range: number(config, "clip_sample_range", 1) }
+    : undefined
+}
+
+export const spacingOf = (config: Config, otherwise: Plan.Spacing): Plan.Spacing =>
+  (config.timestep_spacing ?? otherwise) as Plan.Spacing
+
+/** A plan of timesteps, chosen by the scheduler or told. */
+const timestepPlan = (
+  { config, num_inference_steps, custom_timesteps }: Case,
+  end: Plan.EndOptions["end"] = "zero"
+): Plan.Plan => {
+  const schedule = scheduleOf(config)
+  const last = schedule.betas.length - 1
+  return custom_timesteps === null
+    ? Plan.spaced(schedule, num_inference_steps, {
+        spacing: spacingOf(config, "leading"),
+        offset: number(config, "steps_offset", 0),
+        end
+      })
+    : Plan.fromTimes(
+        schedule,
+        custom_timesteps.map((timestep) => timestep / last),
+        { end }
+      )
+}
+
+/** The schedulers that are mapped, by their names in diffusers. */
+export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
+  DDIMScheduler: (c) => ({
+    sampler: Ddim.make({
+      eta: number(c.step_kwargs, "eta", 0),
+      clipped: c.step_kwargs.use_clipped_model_output === true
+    }),
+    plan: timestepPlan(c, c.config.set_alpha_to_one === false ? "first" : "zero"),
+    denoiser: { prediction: predictionOf(c.config), clip: clipOf(c.config, true) }
+  })
+}
+
+// ── Running ──────────────────────────────────────────────────────────────────────────────────────
+
+/** A plan without its first steps. */
+const without = ({ levels, between }: Plan.Plan, count: number): Plan.Plan =>
+  Plan.make(levels.slice(count), between)
+
+const shape = [4, 3, 8, 8] as const
+const size = 4 * 3 * 8 * 8
+
+/** (((c·8 + h)·8 + w)·4 + b)/768 at [b, c, h, w]. */
+const initial = Float64Array.from({ length: size }, (_, i) => {
+  const [batch, within] = [Math.floor(i / 192), i % 192]
+  return (within * 4 + batch) / size
+})
+
+const probes = [0, 1 * 192 + 1 * 64 + 3 * 8 + 4, size - 1]
+
+/** x·t/(t + 1). */
+const network: Denoiser.Network = (x, t) => {
+  const part = Tensor.div(t, Tensor.add(t, 1)) as Denoiser.State
+  return Tensor.mul(x, Tensor.reshape(part, [x.shape[0], 1, 1, 1])) as Denoiser.State
+}
+
+/** How far a number may be from the recorded one, relatively, which was computed in float32. */
+export interface Tolerance {
+  /** Of itself. */
+  readonly relative: number
+  /** Of the mean magnitude of the state: where numbers cancel, rounding is that of the terms. */
+  readonly ofState: number
+}
+
+/** What differs, in words; and the largest deviation in units of what is tolerated. */
+export interface Comparison {
+  readonly differences: ReadonlyArray<string>
+  readonly worst: number
+}
+
+/** Runs a case on a device, and compares each of its steps. */
+export const compare = Effect.fnUntraced(function* (
+  c: Case,
+  dtype: "float32" | "float64",
+  tolerance: Tolerance = { relative: 1e-5, ofState: 2e-6 }
+) {
+  const setup = schedulers[c.scheduler](c)
+  const array = (values: Float64Array) =>
+    Tensor.constant(Tensor.hostArray([...values], { shape, dtype }) as never) as Denoiser.State
+  const [data, fixed] = [array(initial), array(initial.map((each) => (767 - each * size) / size))]
+  const plan = c.t_start === null ? setup.plan : without(setup.plan, setup.skip ?? c.t_start)
+  const [first] = plan.levels
+  const x =
+    c.t_start === null
+      ? Tensor.mul(data, setup.scale ?? c.init_noise_sigma ?? 1)
+      : Denoiser.combine([first.alpha, data], [first.sigma, fixed])
+  const denoiser = Denoiser.make({ network: setup.network ?? network, ...setup.denoiser })
+  const noise = c.noise_mode === "fixed" ? Noise.fixed(fixed) : Noise.none
+  const bound = Sampler.bind({ sampler: setup.sampler, plan, denoiser, noise }, dtype)
+  const register = setup.register ?? "x"
+  const [, states] = Tensor.scan({
+    init: bound.begin(x as Denoiser.State),
+    over: Object.fromEntries(
+      Object.entries(bound.rows).map(([name, values]) => [name, Tensor.constant(values)])
+    ) as never,
+    step: (now: Sampler.Registers, row: never) => {
+      const [next] = bound.step(now, row)
+      return [next, next[register]] as never
+    }
+  }) as unknown as readonly [Sampler.Registers, Denoiser.State]
+  const device = yield* Device.Device
+  const found = (yield* device.evaluate(states as never)) as HostArray
+  const values = Array.from(found.data as Float64Array, Number)
+  const timesteps = setup.sampler.steps(plan).levels.map((level) => level.timestep)
+  const differences: Array<string> = []
+  let worst = 0
+  if (timesteps.length !== c.trace.length) {
+    differences.push(`${timesteps.length} evaluations, not ${c.trace.length}`)
+  }
+  const check = (what: string, mine: number, theirs: number, scale: number) => {
+    const allowed = tolerance.relative * Math.abs(theirs) + tolerance.ofState * scale
+    const off = Math.abs(mine - theirs) / allowed
+    worst = Math.max(worst, Number.isNaN(off) ? Number.POSITIVE_INFINITY : off)
+    if (!(off <= 1)) differences.push(`${what}: ${mine}, not ${theirs}`)
+  }
+  const sum = (each: ReadonlyArray<number>) => each.reduce((a, b) => a + b, 0)
+  c.trace.slice(0, timesteps.length).forEach(([timestep, magnitude, ...probed], i) => {
+    const state = values.slice(i * size, (i + 1) * size)
+    check(`timestep ${i}`, timesteps[i], timestep, 1)
+    check(`Σ|x| after step ${i}`, sum(state.map(Math.abs)), magnitude, 0)
+    probed.forEach((each, k) => {
+      check(`x at ${probes[k]} after step ${i}`, state[probes[k]], each, magnitude / size)
+    })
+  })
+  const end = values.slice(-size)
+  const magnitude = sum(end.map(Math.abs))
+  check("Σx", sum(end), c.result_sum, magnitude)
+  c.final_probe.forEach((each, k) => {
+    check(`x at ${probes[k]}`, end[probes[k]], each, magnitude / size)
+  })
+  return { differences, worst } as Comparison
+})
+
+/** All recorded cases by name, of all files `samplers*.json`. */
+export const cases = (): ReadonlyArray<readonly [name: string, c: Case]> => {
+  const folder = Path.join(import.meta.dirname, "../fixtures")
+  return Fs.readdirSync(folder)
+    .filter((file) => /^samplers.*\.json$/.test(file))
+    .flatMap((file) =>
+      Object.entries(
+        (
+          JSON.parse(Fs.readFileSync(Path.join(folder, file), "utf8")) as {
+            cases: Record<string, Case>
+          }
+        ).cases
+      )
+    )
+}
