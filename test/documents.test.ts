@@ -5,6 +5,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import { afterAll, describe, expect, it } from "vitest"
+import { Tree } from "../src/Tensor/index.ts"
 
 const root = Path.join(import.meta.dirname, "..")
 const scratch = Fs.mkdtempSync(Path.join(root, "node_modules", ".odeon-"))
@@ -52,6 +53,23 @@ describe("README", () => {
     expect(times).toEqual([2, 4, 6, 8])
     for (const [i, t] of [...times, 10].entries())
       expect([...states, y][i]).toBeCloseTo(Math.exp(Math.sin(t)), 6)
+  })
+})
+
+describe("README, layers", () => {
+  it("its third example makes layers, and a network's gradients", async () => {
+    const [, , block] = blocks("README.md")
+    const { main } = await load("readme-layer", block)
+    const { loss, gradients } = (await Effect.runPromise(main as Effect.Effect<never>)) as {
+      readonly loss: { readonly data: Float32Array }
+      readonly gradients: unknown
+    }
+    // far from what it should learn
+    expect(loss.data[0]).toBeGreaterThan(0.5)
+    const leaves = Tree.entries<{ readonly data: Float32Array }>(gradients)
+    expect(leaves.map(([path]) => path)).toContain("middle.acceleration.conv1.weight")
+    for (const [path, { data }] of leaves)
+      expect(data.every(Number.isFinite) && data.some((each) => each !== 0), path).toBe(true)
   })
 })
 
