@@ -44,6 +44,12 @@ export interface Steps {
   readonly registers: ReadonlyArray<string>
   /** Whether fresh noise is used. */
   readonly stochastic: boolean
+  /** Where the denoiser is asked, if that is not `x` as it was left: noise can be added first. It is `x` from then on. */
+  readonly before?: (given: {
+    readonly registers: Registers
+    readonly row: Readonly<Record<string, State>>
+    readonly noise: State
+  }) => State
   /** What comes after an evaluation. `row` has the columns' numbers as scalars. */
   readonly step: (given: {
     readonly registers: Registers
@@ -75,13 +81,16 @@ export interface Sampler {
 export type Sum = Readonly<Record<string, number>>
 
 /**
- * One evaluation of a linear sampler: where it takes place, and what becomes of the registers; those not named stay.
+ * One evaluation of a linear sampler: where it takes place, and what becomes of the registers; those not named stay. There is one draw of
+ * fresh noise for each row, which either `before` or `next` may use.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Row {
   readonly level: Plan.Level
+  /** What `x` becomes before the denoiser is asked of it, from registers and `fresh`; itself unless told. */
+  readonly before?: Sum
   readonly next: { readonly x: Sum; readonly [register: string]: Sum }
 }
 
@@ -108,7 +117,8 @@ export const linear = (name: string, rows: (plan: Plan.Plan) => ReadonlyArray<Ro
   steps: (plan) => {
     const all = rows(plan)
     const registers = [...new Set(all.flatMap(({ next }) => Object.keys(next)))]
-    const used = [...new Set(all.flatMap(({ next }) => Object.values(next).flatMap(Object.keys)))]
+    const sums = all.flatMap(({ before, next }) => [before ?? {}, ...Object.values(next)])
+    const used = [...new Set(sums.flatMap(Object.keys))]
     const unknown = used.find(
       (each) => each !== "x" && !registers.includes(each) && !sources.includes(each as never)
     )
@@ -123,12 +133,18 @@ export const linear = (name: string, rows: (plan: Plan.Plan) => ReadonlyArray<Ro
       all.map(({ next }) =>
         next[to] === undefined ? (to === from ? 1 : 0) : (next[to][from] ?? 0)
       )
-    const pairs = registers.flatMap((to) =>
+    const pairsOf = (to: string, column: (from: string) => ReadonlyArray<number>) =>
       [...registers, ...sources].flatMap((from) => {
-        const values = column(to, from)
+        const values = column(from)
         return values.every((each) => each === 0) ? [] : [{ to, from, values }]
       })
-    )
+    const asked = all.every(({ before }) => before === undefined)
+      ? []
+      : pairsOf("x before", (from) =>
+          all.map(({ before = { x: 1 } }) => (before as Sum)[from] ?? 0)
+        )
+    const after = registers.flatMap((to) => pairsOf(to, (from) => column(to, from)))
+    const pairs = [...asked, ...after]
     pairs.forEach(({ to, from, values }) => {
       const i = values.findIndex((each) => !Number.isFinite(each))
       demand(
@@ -141,6 +157,11 @@ export const linear = (name: string, rows: (plan: Plan.Plan) => ReadonlyArray<Ro
     // what is the same for all rows need not be read from them
     const varies = (values: ReadonlyArray<number>) => values.some((each) => each !== values[0])
     const key = (to: string, from: string) => `${from} in ${to}`
+    type Pair = (typeof pairs)[number]
+    const term =
+      (row: Readonly<Record<string, State>>, read: (from: string) => State) =>
+      ({ to, from, values }: Pair) =>
+        [varies(values) ? row[key(to, from)] : values[0], read(from)] as const
     return {
       levels: all.map(({ level }) => level),
       columns: Object.fromEntries(
@@ -150,19 +171,24 @@ export const linear = (name: string, rows: (plan: Plan.Plan) => ReadonlyArray<Ro
       ),
       registers: registers.filter((each) => each !== "x"),
       stochastic: pairs.some(({ from }) => from === "fresh"),
+      ...(asked.length === 0
+        ? {}
+        : {
+            before: ({ registers: now, row, noise }) =>
+              combine(...asked.map(term(row, (from) => now[from] ?? noise)))
+          }),
       step: ({ registers: now, row, level, estimate, noise }) => {
         const { alpha, sigma } = level
-        const read: Record<string, () => State> = {
+        const source: Record<string, () => State> = {
           data: () => estimate.data,
           noise: () => estimate.noise,
           slope: () => slopeOf(now.x, estimate.data, alpha, sigma),
           fresh: () => noise
         }
-        const term = ({ to, from, values }: (typeof pairs)[number]) =>
-          [varies(values) ? row[key(to, from)] : values[0], now[from] ?? read[from]()] as const
+        const own = term(row, (from) => now[from] ?? source[from]())
         return Object.fromEntries(
           registers.map((to) => {
-            const terms = pairs.filter((pair) => pair.to === to).map(term)
+            const terms = after.filter((pair) => pair.to === to).map(own)
             return [to, terms.length === 0 ? (Tensor.zerosLike(now.x) as State) : combine(...terms)]
           })
         ) as unknown as Registers
@@ -219,7 +245,7 @@ export const bind = (
   { sampler, plan, denoiser, noise }: Options,
   dtype: "float32" | "float64" = "float32"
 ): Bound => {
-  const { levels, columns, registers, stochastic, step } = sampler.steps(plan)
+  const { levels, columns, registers, stochastic, before, step } = sampler.steps(plan)
   demand(
     !stochastic || noise !== undefined,
     sampler.name,
@@ -252,14 +278,16 @@ export const bind = (
       x,
       ...Object.fromEntries(registers.map((name) => [name, Tensor.zerosLike(x) as State]))
     }),
-    step: (now, row) => {
+    step: (left, row) => {
       const { timestep, alpha, sigma } = row
       const level = { timestep, alpha, sigma }
-      const estimate = denoiser.estimate(now.x, level)
       const fresh =
         stochastic && noise !== undefined
-          ? noise(Tensor.cast(row.index, "int32"), now.x)
-          : (Tensor.zerosLike(now.x) as State)
+          ? noise(Tensor.cast(row.index, "int32"), left.x)
+          : (Tensor.zerosLike(left.x) as State)
+      const now =
+        before === undefined ? left : { ...left, x: before({ registers: left, row, noise: fresh }) }
+      const estimate = denoiser.estimate(now.x, level)
       const next = step({
         registers: now,
         row,
