@@ -112,30 +112,32 @@ export const atLogSnr =
 const clean: Level = { timestep: 0, alpha: 1, sigma: 0 }
 
 /**
- * Where a plan ends: at data itself (`zero`), or at the schedule's first level (`first`).
+ * Where a plan ends: at data itself (`zero`), at the schedule's first level (`first`), which is added unless it is there, or at the last
+ * of the levels that are told (`last`).
  *
  * @since 0.1.0
  * @category models
  */
 export interface EndOptions {
   /** `zero` unless told. */
-  readonly end?: "zero" | "first"
+  readonly end?: "zero" | "first" | "last"
 }
+
+/** Whether there is less noise beside the signal. */
+const less = (a: Schedule.Mixture<number>, b: Schedule.Mixture<number>): boolean =>
+  a.sigma * b.alpha < b.sigma * a.alpha
 
 const finished = (
   schedule: Schedule.Schedule,
   levels: ReadonlyArray<Level>,
   { end = "zero" }: EndOptions,
   what: string
-): Plan =>
-  make(
-    [
-      ...levels,
-      end === "zero" ? { ...clean, timestep: at(schedule, 0).timestep } : at(schedule, 0)
-    ],
-    atLogSnr(schedule),
-    what
-  )
+): Plan => {
+  const first = at(schedule, 0)
+  const final = end === "zero" ? { ...clean, timestep: first.timestep } : first
+  const added = end === "zero" || (end === "first" && less(final, levels[levels.length - 1]))
+  return make(added ? [...levels, final] : levels, atLogSnr(schedule), what)
+}
 
 /**
  * A plan of times between 0 and 1, from the noisiest on.
@@ -169,6 +171,51 @@ const round = (x: number): number => {
 }
 
 /**
+ * @since 0.1.0
+ * @category models
+ */
+export interface TimestepOptions extends EndOptions {
+  /**
+   * How timesteps between two levels of the schedule have their noise: by the schedule itself (`schedule`, where λ is linear), or with σ/α
+   * linear (`sigma`), as Euler's method and its relatives are published (diffusers' `EulerDiscreteScheduler`). `schedule` unless told.
+   */
+  readonly interpolation?: "schedule" | "sigma"
+}
+
+/**
+ * A plan of timesteps of a discrete schedule, which may lie between whole ones.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromTimesteps = (
+  schedule: Schedule.Discrete,
+  timesteps: ReadonlyArray<number>,
+  options: TimestepOptions = {},
+  what = "Plan.fromTimesteps"
+): Plan => {
+  const last = schedule.betas.length - 1
+  const level = (timestep: number): Level => at(schedule, timestep / last)
+  const ratio = (timestep: number): number => {
+    const { alpha, sigma } = level(timestep)
+    return sigma / alpha
+  }
+  const linear = (timestep: number): Level => {
+    const [low, part] = [Math.floor(timestep), timestep % 1]
+    if (part === 0) return level(timestep)
+    const sigma = (1 - part) * ratio(low) + part * ratio(low + 1)
+    const alpha = 1 / Math.hypot(1, sigma)
+    return { timestep, alpha, sigma: sigma * alpha }
+  }
+  return finished(
+    schedule,
+    timesteps.map(options.interpolation === "sigma" ? linear : level),
+    options,
+    what
+  )
+}
+
+/**
  * How the timesteps of a discrete schedule are chosen (Lin et al. 2023, arXiv:2305.08891, table 2; diffusers' `timestep_spacing`).
  *
  * @since 0.1.0
@@ -180,7 +227,7 @@ export type Spacing = "linspace" | "leading" | "trailing"
  * @since 0.1.0
  * @category models
  */
-export interface SpacedOptions extends EndOptions {
+export interface SpacedOptions extends TimestepOptions {
   readonly spacing?: Spacing
   /** Added to all timesteps of `leading`; 0 unless told. */
   readonly offset?: number
@@ -241,20 +288,13 @@ export const spaced = (
   schedule: Schedule.Discrete,
   count: number,
   options: SpacedOptions = {}
-): Plan => {
-  const total = schedule.betas.length
-  return finished(
-    schedule,
-    timesteps(total, count, options).map((timestep) => at(schedule, timestep / (total - 1))),
-    options,
-    "Plan.spaced"
-  )
-}
+): Plan =>
+  fromTimesteps(schedule, timesteps(schedule.betas.length, count, options), options, "Plan.spaced")
 
 /**
  * A plan of noise levels σ/α, from the noisiest on, with a timestep each from the schedule. The state is α·x₀ + σ·ε with α = 1: what
- * is `variance exploding`; a network that was trained otherwise is asked of the state scaled to what it knows. A last σ of 0 is added
- * unless it is there.
+ * is `variance exploding`; a network that was trained otherwise is asked of the state scaled to what it knows. A last σ is added as
+ * {@link EndOptions} say, unless it is there.
  *
  * @since 0.1.0
  * @category constructors
@@ -270,9 +310,11 @@ export const fromSigmas = (
     alpha: 1,
     sigma
   })
-  const zero = options.end !== "first" && sigmas[sigmas.length - 1] !== 0
+  const { end = "zero" } = options
+  const final = end === "zero" ? 0 : endsOf(schedule, {}).min
+  const added = end !== "last" && final < sigmas[sigmas.length - 1]
   return make(
-    [...sigmas, ...(zero ? [0] : [])].map(level),
+    [...sigmas, ...(added ? [final] : [])].map(level),
     (value) => level(Math.exp(-value / 2)),
     "Plan.fromSigmas"
   )
@@ -300,6 +342,63 @@ export const exploding = ({ levels, between }: Plan): Plan => {
     )
   })
   return make(levels.map(scaled), (value) => scaled(between(value)), "Plan.exploding")
+}
+
+/**
+ * A plan whose network is told something else of a level, in between too.
+ *
+ * ```ts
+ * const continuous = Plan.told(plan, ({ alpha, sigma }) => Math.log(sigma / alpha) / 4)
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const told = ({ levels, between }: Plan, timestep: (level: Level) => number): Plan => {
+  // nothing is told of data itself
+  const mapped = (level: Level): Level =>
+    level.sigma === 0 ? level : { ...level, timestep: timestep(level) }
+  return make(levels.map(mapped), (value) => mapped(between(value)), "Plan.told")
+}
+
+/**
+ * A plan with other timesteps for its levels, the first ones if there are fewer; in between they stay as they were.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withTimesteps = ({ levels, between }: Plan, timesteps: ReadonlyArray<number>): Plan =>
+  make(
+    levels.map((level, i) => ({ ...level, timestep: timesteps[i] ?? level.timestep })),
+    between,
+    "Plan.withTimesteps"
+  )
+
+/**
+ * The level of a signal and a noise beside those of a plan, which may lie beyond the schedule's ends: a network is then told the end.
+ *
+ * @since 0.1.0
+ * @category levels
+ */
+export const beside = (plan: Plan, mixture: Schedule.Mixture<number>): Level => ({
+  timestep: plan.between(logSnr(mixture)).timestep,
+  ...mixture
+})
+
+/**
+ * The largest σ/α of a plan, and its smallest above 0: what {@link karras} and others can go between.
+ *
+ * ```ts
+ * const plan = Plan.karras(schedule, 20, Plan.ends(Plan.spaced(schedule, 20)))
+ * ```
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const ends = ({ levels }: Plan): { readonly max: number; readonly min: number } => {
+  const noisy = levels.filter(({ sigma }) => sigma > 0)
+  const [max, min] = [noisy[0], noisy[noisy.length - 1]].map(({ alpha, sigma }) => sigma / alpha)
+  return { max, min }
 }
 
 /** The largest and smallest σ/α of a schedule, or as told. */
