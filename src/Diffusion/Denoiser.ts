@@ -8,10 +8,12 @@
  * | `v`                | αε − σx₀      | αx − σv        | σx + αv        | Salimans and Ho 2022, arXiv:2202.00512 |
  * | `flow`             | ε − x₀        | x − σu         | x + αu         | Liu et al. 2022, arXiv:2209.03003     |
  * | `edm`              | F, see below  | c_skip x + c_out F | (x − x₀)/σ | Karras et al. 2022, arXiv:2206.00364  |
+ * | `consistency`      | F, see below  | c_skip x + c_out F | (x − x₀)/σ | Song et al. 2023, arXiv:2303.01469    |
  *
  * The formulas hold in the network's own coordinates: α² + σ² = 1 for `noise`, `data` and `v`, α + σ = 1 for `flow`, and α = 1 for `edm`,
- * with c_skip = s²/(σ² + s²), c_out = σs/√(σ² + s²) and the input scaled by c_in = 1/√(σ² + s²), s being the data's deviation. A state in
- * other coordinates is scaled to these before the network sees it.
+ * with c_skip = s²/(σ² + s²), c_out = σs/√(σ² + s²) and the input scaled by c_in = 1/√(σ² + s²), s being the data's deviation.
+ * `consistency` is the same with c_skip = s²/((σ − ϵ)² + s²) and c_out = (σ − ϵ)s/√(σ² + s²), so that x₀ = x at the least noise, ϵ (appendix
+ * C). A state in other coordinates is scaled to these before the network sees it.
  *
  * @since 0.1.0
  */
@@ -50,6 +52,8 @@ export interface Estimate {
   readonly data: State
   /** ε as it was predicted, whatever was clipped. */
   readonly noise: State
+  /** What the network says of the variance of a step, of the state's shape, where it learns one; `Ddpm` knows what it means. */
+  readonly variance?: State
 }
 
 /**
@@ -65,7 +69,8 @@ export interface Denoiser {
 }
 
 /**
- * What a network predicts; `edm` with the data's deviation, 0.5 unless told.
+ * What a network predicts; `edm` and `consistency` with the data's deviation, 0.5 unless told, and `consistency` with the least noise,
+ * 0.002 unless told.
  *
  * @since 0.1.0
  * @category models
@@ -76,6 +81,7 @@ export type Prediction =
   | "v"
   | "flow"
   | { readonly kind: "edm"; readonly deviation?: number }
+  | { readonly kind: "consistency"; readonly deviation?: number; readonly least?: number }
 
 /**
  * A network as samplers see it: a state in its own coordinates and a timestep for each item, `[batch]`.
@@ -93,7 +99,12 @@ export interface Options {
   readonly network: Network
   readonly prediction: Prediction
   /** Keeps estimates of the data within a range. */
-  readonly clip?: Clip
+  readonly clip?: Clip | undefined
+  /**
+   * Whether the network also learns the variance of `Ddpm`'s steps: it then answers with twice the channels (axis 1), of which the latter
+   * half is {@link Estimate.variance} (Nichol and Dhariwal 2021, arXiv:2102.09672). `false` unless told.
+   */
+  readonly learnsVariance?: boolean
 }
 
 /**
@@ -132,11 +143,17 @@ const quotient = (a: State | number, b: State): State =>
   (typeof a === "number" ? Tensor.mul(Tensor.reciprocal(b), a) : Tensor.div(a, b)) as State
 
 /** What scales a state into a network's coordinates. */
-const scaleOf = (prediction: Prediction, { alpha, sigma }: Level): State => {
+const scaleOf = (prediction: Prediction, { alpha, sigma }: Mixture<State>): State => {
   if (typeof prediction === "object") return quotient(1, alpha)
   if (prediction === "flow") return quotient(1, Tensor.add(alpha, sigma) as State)
   return quotient(1, Tensor.sqrt(Tensor.add(square(alpha), square(sigma))) as State)
 }
+
+/** The noise at which a consistency model leaves states as they are. */
+const leastOf = (prediction: Prediction): number =>
+  typeof prediction === "object" && prediction.kind === "consistency"
+    ? (prediction.least ?? 0.002)
+    : 0
 
 /** The timestep, one for each item. */
 const perItem = (timestep: State, x: State): State =>
@@ -175,7 +192,8 @@ const clipped = (data: State, clip: Clip | undefined): State => {
  * @since 0.1.0
  * @category constructors
  */
-export const make = ({ network, prediction, clip }: Options): Denoiser => {
+export const make = (options: Options): Denoiser => {
+  const { prediction, clip } = options
   const what = "Denoiser.make"
   if (clip !== undefined) {
     demand(
@@ -187,7 +205,9 @@ export const make = ({ network, prediction, clip }: Options): Denoiser => {
   }
   const deviation = typeof prediction === "object" ? (prediction.deviation ?? 0.5) : 1
   demand(deviation > 0, what, "options", `the data's deviation must be above 0, not ${deviation}`)
-  const estimate = (state: State, level: Level): Estimate => {
+  const least = leastOf(prediction)
+  demand(least >= 0, what, "options", `the least noise must not be below 0, but is ${least}`)
+  const estimate = (network: Network, state: State, level: Level): Estimate => {
     const k = scaleOf(prediction, level)
     const x = combine([k, state])
     const [alpha, sigma] = [level.alpha, level.sigma].map((each) => Tensor.mul(each, k) as State)
@@ -215,11 +235,11 @@ export const make = ({ network, prediction, clip }: Options): Denoiser => {
         return { data, noise: combine([1, x], [alpha, u]) }
       }
       default: {
-        const total = Tensor.add(square(sigma), deviation ** 2) as State
-        const root = Tensor.sqrt(total) as State
+        const root = Tensor.sqrt(Tensor.add(square(sigma), deviation ** 2)) as State
         const f = network(combine([quotient(1, root), x]), time)
-        const skip = quotient(deviation ** 2, total)
-        const out = quotient(Tensor.mul(sigma, deviation) as State, root)
+        const beyond = Tensor.sub(sigma, least) as State
+        const skip = quotient(deviation ** 2, Tensor.add(square(beyond), deviation ** 2) as State)
+        const out = quotient(Tensor.mul(beyond, deviation) as State, root)
         const data = combine([skip, x], [out, f])
         return { data, noise: quotient(Tensor.sub(x, data) as State, spread(sigma)) }
       }
@@ -229,8 +249,23 @@ export const make = ({ network, prediction, clip }: Options): Denoiser => {
     evaluations: 1,
     withoutSignal: prediction !== "noise",
     estimate: (x, level) => {
-      const { data, noise } = estimate(x, level)
-      return { data: clipped(data, clip), noise }
+      let variance: State | undefined
+      const network: Network = (input, timestep) => {
+        const answer = options.network(input, timestep)
+        if (!options.learnsVariance) return answer
+        const channels = input.shape[1]
+        demand(
+          answer.shape[1] === 2 * channels,
+          what,
+          "prediction",
+          `a network that learns the variance answers with twice the ${channels} channels of its input, not with ${answer.shape[1]}`
+        )
+        const [predicted, rest] = Tensor.split(answer, 2, { axis: 1 })
+        variance = rest as State
+        return predicted as State
+      }
+      const { data, noise } = estimate(network, x, level)
+      return { data: clipped(data, clip), noise, ...(variance === undefined ? {} : { variance }) }
     }
   }
 }
@@ -252,7 +287,8 @@ export const fromData = (data: (x: State, level: Level) => State): Denoiser => (
 })
 
 /**
- * What a network should predict: its target in training, for x = αx₀ + σε in its own coordinates.
+ * What a network should predict of x = αx₀ + σε: its target in training. α and σ, one for each item or scalars, may be in any
+ * coordinates. Throws `DiffusionError` for consistency models, which are trained by another network or by themselves.
  *
  * @since 0.1.0
  * @category targets
@@ -260,8 +296,16 @@ export const fromData = (data: (x: State, level: Level) => State): Denoiser => (
 export const target = (
   prediction: Prediction,
   { data, noise }: Estimate,
-  { alpha, sigma }: Mixture<State>
+  mixture: Mixture<State>
 ): State => {
+  demand(
+    typeof prediction === "string" || prediction.kind === "edm",
+    "Denoiser.target",
+    "prediction",
+    "a consistency model has no target: it is distilled, or trained to agree with itself"
+  )
+  const k = scaleOf(prediction, mixture)
+  const [alpha, sigma] = [mixture.alpha, mixture.sigma].map((each) => Tensor.mul(each, k) as State)
   switch (prediction) {
     case "noise":
       return noise
@@ -272,14 +316,12 @@ export const target = (
     case "flow":
       return Tensor.sub(noise, data) as State
     default: {
-      // (x₀ − c_skip x)/c_out
+      // (x₀ − c_skip x)/c_out = (σ/s·x₀ − s·ε)/√(σ² + s²), without a difference of nearly equal numbers
       const deviation = prediction.deviation ?? 0.5
-      const s = quotient(sigma, alpha)
-      const total = Tensor.add(square(s), deviation ** 2) as State
-      const x = combine([1, data], [s, noise])
-      const skip = quotient(deviation ** 2, total)
-      const out = quotient(Tensor.mul(s, deviation) as State, Tensor.sqrt(total) as State)
-      return quotient(Tensor.sub(data, combine([skip, x])) as State, over(out, x))
+      const root = Tensor.sqrt(Tensor.add(square(sigma), deviation ** 2)) as State
+      const signal = combine([Tensor.div(sigma, deviation) as State, data])
+      const rest = Tensor.sub(signal, combine([deviation, noise])) as State
+      return quotient(rest, over(root, rest))
     }
   }
 }

@@ -14,7 +14,7 @@
  */
 import * as Context from "effect/Context"
 import * as EffectLayer from "effect/Layer"
-import type { Tensor } from "../Tensor/index.ts"
+import { Tensor } from "../Tensor/index.ts"
 import { demand } from "./DiffusionError.ts"
 import * as field from "./internal/field.ts"
 
@@ -101,6 +101,39 @@ export const timesteps = <T extends Tensor.Any>(schedule: Schedule, t: T): T =>
 export const logSnr = (schedule: Schedule, t: number): number => {
   const { alpha, sigma } = mixture(schedule, t)
   return 2 * (Math.log(alpha) - Math.log(sigma))
+}
+
+/**
+ * The times of log-SNRs, as a tensor of their shape: by halving, to the last bits of the dtype. Beyond the ends of the schedule they are
+ * its ends.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const times = <T extends Tensor.Any>(schedule: Schedule, logSnr: T): T => {
+  const of = field.like(logSnr)
+  const half = of.of(0.5)
+  const [{ low, high }] = Tensor.scan({
+    init: { low: of.of(0), high: of.of(1) },
+    length: logSnr.dtype === "float64" ? 60 : 32,
+    step: ({ low, high }) => {
+      const middle = of.mul(of.add(low, high), half)
+      const { alpha, sigma } = schedule.at(of, middle)
+      const here = of.mul(of.of(2), of.sub(of.log(alpha), of.log(sigma)))
+      return [
+        {
+          low: of.less(here, logSnr, low, middle),
+          high: of.less(here, logSnr, middle, high)
+        },
+        []
+      ] as const
+    }
+  }) as unknown as readonly [{ readonly low: Tensor.Any; readonly high: Tensor.Any }]
+  const all = of.mul(of.add(low, high), half)
+  // ends that no halving reaches
+  const { alpha, sigma } = schedule.at(of, of.of(0))
+  const first = of.mul(of.of(2), of.sub(of.log(alpha), of.log(sigma)))
+  return of.less(logSnr, first, all, of.of(0)) as T
 }
 
 // ── Making ───────────────────────────────────────────────────────────────────────────────────────
