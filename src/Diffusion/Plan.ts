@@ -475,3 +475,86 @@ export const exponential = (
   graded("Plan.exponential", schedule, count, options, (place, { max, min }) =>
     Math.exp(Math.log(max) + place * (Math.log(min) - Math.log(max)))
   )
+
+// ── Rectified flow ───────────────────────────────────────────────────────────────────────────────
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface FlowOptions extends EndOptions {
+  /**
+   * s in σ ↦ sσ/(1 + (s − 1)σ), 1 unless told (Esser et al. 2024, arXiv:2403.03206, section 5.3.2). Shifts by the size of images, where one
+   * speaks of μ, have s = exp(μ).
+   */
+  readonly shift?: number
+  /** Stretches 1 − σ so that the last noise above 0 is this one. */
+  readonly terminal?: number
+  /** What a network is told of pure noise: the timestep is σ times this; 1,000 unless told. */
+  readonly steps?: number
+}
+
+const shifted = (shift: number, sigma: number): number =>
+  (shift * sigma) / (1 + (shift - 1) * sigma)
+
+/**
+ * A plan of rectified flow, α = 1 − σ, from σ's that fall from at most 1 and are still to be shifted. Throws `DiffusionError` for a σ outside
+ * of [0, 1], or a shift or a terminal noise that makes no sense.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromFlow = (sigmas: ReadonlyArray<number>, options: FlowOptions = {}): Plan => {
+  const { shift = 1, terminal, steps = 1000, end = "zero" } = options
+  const what = "Plan.fromFlow"
+  demand(
+    shift > 0 && steps > 0 && (terminal === undefined || (terminal > 0 && terminal < 1)),
+    what,
+    "plan",
+    `shift and steps must be above 0, and terminal between 0 and 1; they are ${shift}, ${steps} and ${terminal}`
+  )
+  const outside = sigmas.findIndex((sigma) => !(sigma >= 0 && sigma <= 1))
+  demand(
+    outside < 0,
+    what,
+    "plan",
+    `σ must lie between 0 and 1, but σ ${outside} is ${sigmas[outside]}`
+  )
+  const level = (sigma: number): Level => ({ timestep: sigma * steps, alpha: 1 - sigma, sigma })
+  const moved = sigmas.map((sigma) => shifted(shift, sigma))
+  const last = moved[moved.length - 1]
+  const stretch = terminal === undefined ? 1 : (1 - last) / (1 - terminal)
+  const final = end === "zero" ? 0 : shifted(shift, 1 / steps)
+  const all = moved.map((sigma) => 1 - (1 - sigma) / stretch)
+  const added = end !== "last" && final < all[all.length - 1]
+  return make(
+    [...all, ...(added ? [final] : [])].map(level),
+    (value) => level(1 / (1 + Math.exp(value / 2))),
+    what
+  )
+}
+
+/**
+ * A plan of rectified flow: σ falls linearly from 1 to `last`, is shifted, and then goes to 0. Unless it is told, `last` is 1/steps, shifted
+ * (and so shifted twice, as Stable Diffusion 3 is published); FLUX has 1/count.
+ *
+ * ```ts
+ * const plan = Plan.flow(28, { shift: 3 })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const flow = (
+  count: number,
+  options: FlowOptions & { readonly last?: number } = {}
+): Plan => {
+  const { shift = 1, steps = 1000, last = shifted(shift, 1 / steps) } = options
+  demand(
+    Number.isInteger(count) && count > 0,
+    "Plan.flow",
+    "plan",
+    `${count} steps must be a whole number above 0`
+  )
+  return fromFlow(linspace(1, last, count), options)
+}
