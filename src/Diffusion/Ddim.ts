@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { demand } from "./DiffusionError.ts"
+import type { Level } from "./Plan.ts"
 import * as Sampler from "./Sampler.ts"
 
 /**
@@ -42,7 +43,57 @@ export const make = (
 }
 
 /** Of x_t given x_s and x₀ (Ho et al. 2020, equation 7): σ_t²(1 − α_s²σ_t²/(α_t²σ_s²)). */
-const variance = (
-  from: { readonly alpha: number; readonly sigma: number },
-  to: { readonly alpha: number; readonly sigma: number }
-): number => to.sigma ** 2 * (1 - ((from.alpha * to.sigma) / (to.alpha * from.sigma)) ** 2)
+const variance = (from: Level, to: Level): number =>
+  to.sigma ** 2 * (1 - ((from.alpha * to.sigma) / (to.alpha * from.sigma)) ** 2)
+
+/**
+ * Inversion: the noise that DDIM makes given data of. It goes along the plan backwards: `x` is a state at the plan's *last* level, data
+ * itself most often, and what it becomes belongs to the first. A step from t up to s undoes
+ *
+ *     x_t = α_t x₀ + σ_t ε(x_s, s),  so that  x_s = (α_s/α_t) x_t + (σ_s − α_sσ_t/α_t) ε(x_s, s),
+ *
+ * where x_s is not known yet: ε(x_t, s) stands for ε(x_s, s), the network being told the timestep of s. The more steps, the nearer {@link make}
+ * along the same plan returns to where one began. `refinements` fixed-point iterations of the equation for each step, with as many more
+ * evaluations, bring it nearer still (Pan et al. 2023, arXiv:2309.04907).
+ *
+ * Where the denoiser clips, the first x_s is made of the clipped x₀. Throws `DiffusionError` for refinements that are not a whole number from 0.
+ *
+ * ```ts
+ * const noise = Sampler.sample({ sampler: Ddim.inverse(), plan, denoiser }, images).x
+ * const again = Sampler.sample({ sampler: Ddim.make(), plan, denoiser }, noise).x
+ * ```
+ *
+ * @since 0.1.0
+ * @category samplers
+ */
+export const inverse = (options: { readonly refinements?: number } = {}): Sampler.Sampler => {
+  const { refinements = 0 } = options
+  demand(
+    Number.isInteger(refinements) && refinements >= 0,
+    "Ddim.inverse",
+    "options",
+    `refinements must be a whole number from 0, not ${refinements}`
+  )
+  return Sampler.linear("DDIM inversion", ({ levels }) =>
+    levels
+      .slice(1)
+      .map((from, i) => ({ from, to: levels[i] }))
+      .reverse()
+      .flatMap(({ from, to }): ReadonlyArray<Sampler.Row> => {
+        const ratio = to.alpha / from.alpha
+        return [
+          {
+            level: { ...from, timestep: to.timestep },
+            next: {
+              x: { data: to.alpha, noise: to.sigma },
+              ...(refinements === 0 ? {} : { base: { x: 1 } })
+            }
+          },
+          ...Array.from({ length: refinements }, () => ({
+            level: to,
+            next: { x: { base: ratio, noise: to.sigma - ratio * from.sigma } }
+          }))
+        ]
+      })
+  )
+}

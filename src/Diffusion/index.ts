@@ -2,6 +2,7 @@
  * @since 0.1.0
  */
 export * as Ddim from "./Ddim.ts"
+export * as Ddpm from "./Ddpm.ts"
 export * as Denoiser from "./Denoiser.ts"
 export * as DiffusionError from "./DiffusionError.ts"
 export * as Dpm2 from "./Dpm2.ts"

@@ -9,6 +9,7 @@ import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Device from "../../src/Device/Device.ts"
 import * as Ddim from "../../src/Diffusion/Ddim.ts"
+import * as Ddpm from "../../src/Diffusion/Ddpm.ts"
 import * as Denoiser from "../../src/Diffusion/Denoiser.ts"
 import * as Noise from "../../src/Diffusion/Noise.ts"
 import * as Plan from "../../src/Diffusion/Plan.ts"
@@ -31,6 +32,10 @@ export interface Case {
   readonly t_start: number | null
   readonly noise_mode: "zero" | "fixed" | "torch"
   readonly step_kwargs: Config
+  /** Of diffusers' `set_timesteps`. */
+  readonly set_kwargs?: Config
+  /** What the network answers beside x·t/(t + 1): x²/100 or x/2 in as many channels. */
+  readonly network?: "learned" | "learned_range"
   readonly init_noise_sigma: number | null
   readonly timesteps: ReadonlyArray<number>
   readonly sigmas: ReadonlyArray<number> | null
@@ -46,7 +51,7 @@ export interface Setup {
   readonly sampler: Sampler.Sampler
   /** Without regard to `t_start`: {@link plan} cuts it. */
   readonly plan: Plan.Plan
-  readonly denoiser: Pick<Denoiser.Options, "prediction" | "clip">
+  readonly denoiser: Omit<Denoiser.Options, "network">
   /** The network, if it is not x·t/(t + 1). */
   readonly network?: Denoiser.Network
   /** What the first state is multiplied with; diffusers' `init_noise_sigma` unless told. */
@@ -55,12 +60,18 @@ export interface Setup {
   readonly skip?: number
   /** What diffusers calls the sample after a step: the register `x` unless told. */
   readonly register?: string
+  /** Whether the last published step goes from a level to itself: plans have no such steps. */
+  readonly idle?: boolean
 }
 
 // ── Options ──────────────────────────────────────────────────────────────────────────────────────
 
 const number = (config: Config, name: string, otherwise: number): number =>
   Number(config[name] ?? otherwise)
+
+/** `set_alpha_to_one`, by another name. */
+const endOf = (config: Config, toOne: boolean) =>
+  (config.set_alpha_to_one ?? toOne) ? "zero" : "first"
 
 /** The schedule of a configuration. */
 export const scheduleOf = (config: Config): Schedule.Discrete => {
@@ -128,6 +139,10 @@ const timestepPlan = (
       )
 }
 
+/** Whether the last timestep is where the plan ends. */
+const idle = (c: Case, end: "zero" | "first"): boolean =>
+  end === "first" && c.timesteps[c.timesteps.length - 1] === 0
+
 /** The schedulers that are mapped, by their names in diffusers. */
 export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
   DDIMScheduler: (c) => ({
@@ -135,9 +150,34 @@ export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
       eta: number(c.step_kwargs, "eta", 0),
       clipped: c.step_kwargs.use_clipped_model_output === true
     }),
-    plan: timestepPlan(c, c.config.set_alpha_to_one === false ? "first" : "zero"),
+    plan: timestepPlan(c, endOf(c.config, true)),
+    denoiser: { prediction: predictionOf(c.config), clip: clipOf(c.config, true) },
+    idle: idle(c, endOf(c.config, true))
+  }),
+  DDIMInverseScheduler: (c) => ({
+    sampler: Ddim.inverse(),
+    plan: timestepPlan(c, endOf(c.config, true)),
     denoiser: { prediction: predictionOf(c.config), clip: clipOf(c.config, true) }
-  })
+  }),
+  DDPMScheduler: (c) => {
+    const kind = String(c.config.variance_type ?? "fixed_small")
+    const variances: Record<string, Ddpm.Variance> = {
+      fixed_small: "small",
+      fixed_small_log: "small",
+      fixed_large: "large",
+      learned: "learned",
+      learned_range: "learnedRange"
+    }
+    return {
+      sampler: Ddpm.make({ variance: variances[kind] }),
+      plan: timestepPlan(c),
+      denoiser: {
+        prediction: predictionOf(c.config),
+        clip: clipOf(c.config, true),
+        learnsVariance: c.network !== undefined
+      }
+    }
+  }
 }
 
 // ── Running ──────────────────────────────────────────────────────────────────────────────────────
@@ -162,6 +202,14 @@ const network: Denoiser.Network = (x, t) => {
   const part = Tensor.div(t, Tensor.add(t, 1)) as Denoiser.State
   return Tensor.mul(x, Tensor.reshape(part, [x.shape[0], 1, 1, 1])) as Denoiser.State
 }
+
+/** The same, with what it learns of the variance. */
+const wider =
+  (kind: "learned" | "learned_range"): Denoiser.Network =>
+  (x, t) => {
+    const more = kind === "learned" ? Tensor.mul(Tensor.square(x), 0.01) : Tensor.mul(x, 0.5)
+    return Tensor.concat([network(x, t), more as Denoiser.State], { axis: 1 }) as Denoiser.State
+  }
 
 /** How far a number may be from the recorded one, relatively, which was computed in float32. */
 export interface Tolerance {
@@ -193,7 +241,10 @@ export const compare = Effect.fnUntraced(function* (
     c.t_start === null
       ? Tensor.mul(data, setup.scale ?? c.init_noise_sigma ?? 1)
       : Denoiser.combine([first.alpha, data], [first.sigma, fixed])
-  const denoiser = Denoiser.make({ network: setup.network ?? network, ...setup.denoiser })
+  const denoiser = Denoiser.make({
+    network: setup.network ?? (c.network === undefined ? network : wider(c.network)),
+    ...setup.denoiser
+  })
   const noise = c.noise_mode === "fixed" ? Noise.fixed(fixed) : Noise.none
   const bound = Sampler.bind({ sampler: setup.sampler, plan, denoiser, noise }, dtype)
   const register = setup.register ?? "x"
@@ -213,11 +264,12 @@ export const compare = Effect.fnUntraced(function* (
   const timesteps = setup.sampler.steps(plan).levels.map((level) => level.timestep)
   const differences: Array<string> = []
   let worst = 0
-  if (timesteps.length !== c.trace.length) {
+  if (timesteps.length + (setup.idle ? 1 : 0) !== c.trace.length) {
     differences.push(`${timesteps.length} evaluations, not ${c.trace.length}`)
   }
   const check = (what: string, mine: number, theirs: number, scale: number) => {
-    const allowed = tolerance.relative * Math.abs(theirs) + tolerance.ofState * scale
+    const allowed =
+      tolerance.relative * Math.max(Math.abs(theirs), 1e-6) + tolerance.ofState * scale
     const off = Math.abs(mine - theirs) / allowed
     worst = Math.max(worst, Number.isNaN(off) ? Number.POSITIVE_INFINITY : off)
     if (!(off <= 1)) differences.push(`${what}: ${mine}, not ${theirs}`)
