@@ -223,6 +223,8 @@ export interface Options {
 export interface Bound {
   /** How many steps the loop has; each asks the denoiser at least once. */
   readonly count: number
+  /** The level at which each of them asks. */
+  readonly levels: ReadonlyArray<Plan.Level>
   /** The numbers of all steps, by name, with the steps along the first axis. */
   readonly rows: Readonly<Record<string, Tensor.HostArray<readonly [number], DType.Float>>>
   /** What the loop begins with, from a state at the plan's first level. */
@@ -265,6 +267,7 @@ export const bind = (
     >
   return {
     count: levels.length,
+    levels,
     rows: Object.fromEntries(
       Object.entries({
         index: levels.map((_, i) => i),
