@@ -159,6 +159,16 @@ const leastOf = (prediction: Prediction): number =>
 const perItem = (timestep: State, x: State): State =>
   timestep.shape.length === 0 ? (Tensor.broadcastTo(timestep, [x.shape[0]]) as State) : timestep
 
+const checkClip = (what: string, clip: Clip | undefined): void => {
+  if (clip === undefined) return
+  demand(
+    "range" in clip ? clip.range > 0 : clip.ratio > 0 && clip.ratio <= 1 && clip.max >= 1,
+    what,
+    "options",
+    `a clip needs a range above 0, or a ratio in (0, 1] and a max of at least 1, not ${JSON.stringify(clip)}`
+  )
+}
+
 const clipped = (data: State, clip: Clip | undefined): State => {
   if (clip === undefined) return data
   if ("range" in clip) return Tensor.clip(data, { min: -clip.range, max: clip.range }) as State
@@ -195,14 +205,7 @@ const clipped = (data: State, clip: Clip | undefined): State => {
 export const make = (options: Options): Denoiser => {
   const { prediction, clip } = options
   const what = "Denoiser.make"
-  if (clip !== undefined) {
-    demand(
-      "range" in clip ? clip.range > 0 : clip.ratio > 0 && clip.ratio <= 1 && clip.max >= 1,
-      what,
-      "options",
-      `a clip needs a range above 0, or a ratio in (0, 1] and a max of at least 1, not ${JSON.stringify(clip)}`
-    )
-  }
+  checkClip(what, clip)
   const deviation = typeof prediction === "object" ? (prediction.deviation ?? 0.5) : 1
   demand(deviation > 0, what, "options", `the data's deviation must be above 0, not ${deviation}`)
   const least = leastOf(prediction)
@@ -266,6 +269,24 @@ export const make = (options: Options): Denoiser => {
       }
       const { data, noise } = estimate(network, x, level)
       return { data: clipped(data, clip), noise, ...(variance === undefined ? {} : { variance }) }
+    }
+  }
+}
+
+/**
+ * A denoiser whose estimates of the data are kept within a range: of one made of others, such as by guidance. Throws `DiffusionError` for a
+ * clip that makes no sense.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const clip = (denoiser: Denoiser, bounds: Clip): Denoiser => {
+  checkClip("Denoiser.clip", bounds)
+  return {
+    ...denoiser,
+    estimate: (x, level) => {
+      const estimate = denoiser.estimate(x, level)
+      return { ...estimate, data: clipped(estimate.data, bounds) }
     }
   }
 }
