@@ -10,7 +10,10 @@ export interface Field<S> {
   readonly div: (a: S, b: S) => S
   readonly exp: (a: S) => S
   readonly log: (a: S) => S
+  /** eᵃ − 1, exact for small a too. */
+  readonly expm1: (a: S) => S
   readonly sqrt: (a: S) => S
+  readonly sin: (a: S) => S
   readonly cos: (a: S) => S
   readonly abs: (a: S) => S
   readonly sigmoid: (a: S) => S
@@ -30,7 +33,9 @@ export const host: Field<number> = {
   div: (a, b) => a / b,
   exp: Math.exp,
   log: Math.log,
+  expm1: Math.expm1,
   sqrt: Math.sqrt,
+  sin: Math.sin,
   cos: Math.cos,
   abs: Math.abs,
   sigmoid: (a) => 1 / (1 + Math.exp(-a)),
@@ -55,7 +60,10 @@ export const like = (x: Tensor.Any): Field<Tensor.Any> => {
     div: (a, b) => Tensor.div(real(a), real(b)),
     exp: (a) => Tensor.exp(real(a)),
     log: (a) => Tensor.log(real(a)),
+    expm1: (a) =>
+      Tensor.mul(Tensor.tanh(Tensor.mul(real(a), 0.5)), Tensor.add(Tensor.exp(real(a)), 1)),
     sqrt: (a) => Tensor.sqrt(real(a)),
+    sin: (a) => Tensor.sin(real(a)),
     cos: (a) => Tensor.cos(real(a)),
     abs: (a) => Tensor.abs(real(a)),
     sigmoid: (a) => Tensor.sigmoid(real(a)),
@@ -67,3 +75,54 @@ export const like = (x: Tensor.Any): Field<Tensor.Any> => {
       Tensor.take(Tensor.constant(table, { dtype }), Tensor.cast(place, "int32"))
   }
 }
+
+/** A value and its derivative. */
+export interface Dual<S> {
+  readonly value: S
+  readonly slope: S
+}
+
+/** Derivatives, carried along by the rules of differentiation. */
+export const dual = <S>(of: Field<S>): Field<Dual<S>> => {
+  const { add, sub, mul, div } = of
+  const zero = of.of(0)
+  const chain = (f: (a: S) => S, slope: (a: S, value: S) => S) => (a: Dual<S>) => {
+    const value = f(a.value)
+    return { value, slope: mul(a.slope, slope(a.value, value)) }
+  }
+  const choose = (a: Dual<S>, b: Dual<S>, then: Dual<S>, otherwise: Dual<S>): Dual<S> => ({
+    value: of.less(a.value, b.value, then.value, otherwise.value),
+    slope: of.less(a.value, b.value, then.slope, otherwise.slope)
+  })
+  return {
+    of: (value) => ({ value: of.of(value), slope: zero }),
+    add: (a, b) => ({ value: add(a.value, b.value), slope: add(a.slope, b.slope) }),
+    sub: (a, b) => ({ value: sub(a.value, b.value), slope: sub(a.slope, b.slope) }),
+    mul: (a, b) => ({
+      value: mul(a.value, b.value),
+      slope: add(mul(a.slope, b.value), mul(a.value, b.slope))
+    }),
+    div: (a, b) => {
+      const value = div(a.value, b.value)
+      return { value, slope: div(sub(a.slope, mul(value, b.slope)), b.value) }
+    },
+    exp: chain(of.exp, (_, value) => value),
+    log: chain(of.log, (a) => div(of.of(1), a)),
+    expm1: chain(of.expm1, (a) => of.exp(a)),
+    sqrt: chain(of.sqrt, (_, value) => div(of.of(0.5), value)),
+    sin: chain(of.sin, (a) => of.cos(a)),
+    cos: chain(of.cos, (a) => sub(zero, of.sin(a))),
+    abs: (a) => choose(a, { value: zero, slope: zero }, negated(of, a), a),
+    sigmoid: chain(of.sigmoid, (a, value) => mul(value, of.sigmoid(sub(zero, a)))),
+    min: (a, b) => choose(a, b, a, b),
+    max: (a, b) => choose(a, b, b, a),
+    less: choose,
+    floor: ({ value }) => ({ value: of.floor(value), slope: zero }),
+    lookup: (table, { value }) => ({ value: of.lookup(table, value), slope: zero })
+  }
+}
+
+const negated = <S>(of: Field<S>, { value, slope }: Dual<S>): Dual<S> => ({
+  value: of.sub(of.of(0), value),
+  slope: of.sub(of.of(0), slope)
+})
