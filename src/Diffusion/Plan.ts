@@ -238,7 +238,23 @@ export interface SpacedOptions extends TimestepOptions {
   readonly open?: boolean
   /** Whether timesteps may lie between whole ones (`linspace` only); `false` unless told. */
   readonly fractional?: boolean
+  /** How many of the schedule's first levels are used, where the noisiest are left out ({@link levelsAbove}); all unless told. */
+  readonly first?: number
 }
+
+/**
+ * How many levels of a discrete schedule have at least a log-SNR: DPM-Solver's `lambda_min_clipped` is half of it, and −5.1 for the cosine
+ * schedule, whose last levels are all but noise.
+ *
+ * ```ts
+ * const first = Plan.levelsAbove(Schedule.cosineBetas(), 2 * -5.1)
+ * ```
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const levelsAbove = (schedule: Schedule.Discrete, logSnr: number): number =>
+  schedule.alphasCumprod.filter((each) => Math.log(each) - Math.log1p(-each) >= logSnr).length
 
 /**
  * The timesteps of a plan of `count` steps over `total` of training, from the latest on.
@@ -251,25 +267,32 @@ export const timesteps = (
   count: number,
   options: Omit<SpacedOptions, "end"> = {}
 ): ReadonlyArray<number> => {
-  const { spacing = "leading", offset = 0, open = false, fractional = false } = options
+  const {
+    spacing = "leading",
+    offset = 0,
+    open = false,
+    fractional = false,
+    first = total
+  } = options
   demand(
-    Number.isInteger(count) && count > 0 && count <= total,
+    Number.isInteger(count) && count > 0 && count <= first && first <= total,
     "Plan.timesteps",
     "plan",
-    `${count} steps must be a whole number between 1 and the ${total} of training`
+    `${count} steps must be a whole number between 1 and the ${Math.min(first, total)} of training`
   )
   const n = open ? count + 1 : count
   const rounded = (values: ReadonlyArray<number>) => (fractional ? values : values.map(round))
   switch (spacing) {
     case "linspace":
-      return rounded(linspace(0, total - 1, n).toReversed()).slice(0, count)
+      return rounded(linspace(0, first - 1, n).toReversed()).slice(0, count)
     case "leading": {
-      const ratio = Math.floor(total / n)
+      const ratio = Math.floor(first / n)
       return Array.from({ length: n }, (_, i) => (n - 1 - i) * ratio + offset).slice(0, count)
     }
     case "trailing": {
       const ratio = total / count
-      return Array.from({ length: count }, (_, i) => round(total - i * ratio) - 1)
+      const length = first === total ? count : Math.ceil(first / ratio)
+      return Array.from({ length }, (_, i) => round(first - i * ratio) - 1)
     }
   }
 }
@@ -345,6 +368,24 @@ export const exploding = ({ levels, between }: Plan): Plan => {
 }
 
 /**
+ * A plan in the coordinates of preserved variance: the same levels with α² + σ² = 1, where the state is as large as data or smaller.
+ *
+ * ```ts
+ * const plan = Plan.preserving(Plan.karras(Schedule.scaledLinear(), 20))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const preserving = ({ levels, between }: Plan): Plan => {
+  const scaled = ({ timestep, alpha, sigma }: Level): Level => {
+    const size = Math.hypot(alpha, sigma)
+    return { timestep, alpha: alpha / size, sigma: sigma / size }
+  }
+  return make(levels.map(scaled), (value) => scaled(between(value)), "Plan.preserving")
+}
+
+/**
  * A plan whose network is told something else of a level, in between too.
  *
  * ```ts
@@ -373,6 +414,28 @@ export const withTimesteps = ({ levels, between }: Plan, timesteps: ReadonlyArra
     between,
     "Plan.withTimesteps"
   )
+
+/**
+ * The level of a timestep between those of a plan, found by halving, as the schedule has it. Throws `DiffusionError` where there is none.
+ *
+ * @since 0.1.0
+ * @category levels
+ */
+export const atTimestep = ({ between }: Plan, timestep: number): Level => {
+  let [low, high] = [-100, 100]
+  demand(
+    between(low).timestep >= timestep && between(high).timestep <= timestep,
+    "Plan.atTimestep",
+    "plan",
+    `the timestep ${timestep} is not between ${between(high).timestep} and ${between(low).timestep}`
+  )
+  for (let i = 0; i < 100; i++) {
+    const middle = (low + high) / 2
+    if (between(middle).timestep >= timestep) low = middle
+    else high = middle
+  }
+  return { ...between(low), timestep }
+}
 
 /**
  * The level of a signal and a noise beside those of a plan, which may lie beyond the schedule's ends: a network is then told the end.
@@ -558,3 +621,72 @@ export const flow = (
   )
   return fromFlow(linspace(1, last, count), options)
 }
+
+// ── Parts ────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * A level of a plan: its index; or of those from the noisiest on, the first whose timestep, or whose σ/α, is not above this.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Place =
+  | { readonly index: number }
+  | { readonly timestep: number }
+  | { readonly sigma: number }
+
+/** The index of the first level that is not above a place; the number of levels where there is none. */
+const indexOf = ({ levels }: Plan, place: Place): number => {
+  if ("index" in place) return place.index
+  const found = levels.findIndex(({ timestep, alpha, sigma }) =>
+    "timestep" in place ? timestep <= place.timestep : sigma <= place.sigma * alpha
+  )
+  return found < 0 ? levels.length : found
+}
+
+const part = (what: string, plan: Plan, first: number, last: number): Plan => {
+  const { levels, between } = plan
+  demand(
+    Number.isInteger(first) && Number.isInteger(last) && 0 <= first && last < levels.length,
+    what,
+    "plan",
+    `of the levels 0 to ${levels.length - 1} there are none from ${first} to ${last}`
+  )
+  demand(
+    first < last,
+    what,
+    "plan",
+    `from level ${first} to level ${last} of 0 to ${levels.length - 1} there is no step left: begin earlier, or end later`
+  )
+  return make(levels.slice(first, last + 1), between, what)
+}
+
+/**
+ * The rest of a plan from a level on: for samples that begin from noised data rather than from noise (see `Sampler.noised`). A `strength`
+ * between 0 and 1 is the part of the steps that is left, rounded down: with 1 it is the whole plan. Throws `DiffusionError` where no step
+ * would be left.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const from = (plan: Plan, place: Place | { readonly strength: number }): Plan => {
+  const end = steps(plan)
+  if (!("strength" in place)) return part("Plan.from", plan, indexOf(plan, place), end)
+  const { strength } = place
+  demand(
+    strength >= 0 && strength <= 1,
+    "Plan.from",
+    "options",
+    `the strength must lie between 0 and 1, not ${strength}`
+  )
+  return part("Plan.from", plan, end - Math.floor(strength * end), end)
+}
+
+/**
+ * A plan up to a level and no further: its samples keep that level's noise. Throws `DiffusionError` where no step would be left.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const until = (plan: Plan, place: Place): Plan =>
+  part("Plan.until", plan, 0, indexOf(plan, place))
