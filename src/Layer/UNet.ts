@@ -250,8 +250,8 @@ const ddpm = (config: Config): Net => {
         resnets: [block(last, last), block(last, last)],
         attentions: attention(config.middleAttention, last, config.middleAttentionNorm)
       },
-      conv_norm_out: Norm.group({ channels: width, groups, epsilon }),
-      conv_out: conv(width, config.outChannels ?? config.channels, 3)
+      conv_norm_out: Norm.group({ channels: widths[0], groups, epsilon }),
+      conv_out: conv(widths[0], config.outChannels ?? config.channels, 3)
     },
     (net, image: Tensor.Tensor, given: Condition): Tensor.Tensor => {
       const c = condition(net, image, given)

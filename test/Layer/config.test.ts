@@ -179,6 +179,17 @@ describe("configurations", () => {
     }
   })
 
+  it("make a first level of another width than the first convolution's", () => {
+    for (const layout of ["ddpm", "lucidrains"] as const) {
+      const network = Effect.runSync(
+        UNet.make({ ...unet, multipliers: [2, 1], layout, middleAttention: "full" })
+      )
+      const image = Tensor.zeros([1, 3, 4, 4]) as Tensor.Tensor
+      const output = network.apply(weightsOf(network), image, { time: Tensor.zeros([1]) })
+      expect(output.shape).toEqual([1, 3, 4, 4])
+    }
+  })
+
   it("make networks of one, two and three dimensions, with classes and estimates", () => {
     for (const dimensions of [1, 2, 3] as const) {
       const shared = { channels: 2, dimensions, classes: 4, selfConditioning: true, outChannels: 4 }
