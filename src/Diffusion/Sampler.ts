@@ -12,11 +12,12 @@
  */
 import * as Context from "effect/Context"
 import * as EffectLayer from "effect/Layer"
-import { type DType, Tensor } from "../Tensor/index.ts"
+import { type DType, type Shape, Tensor } from "../Tensor/index.ts"
 import { combine, type Denoiser, type Estimate, type Level, type State } from "./Denoiser.ts"
 import { demand } from "./DiffusionError.ts"
 import type { Noise } from "./Noise.ts"
 import type * as Plan from "./Plan.ts"
+import type { Mixture } from "./Schedule.ts"
 
 /**
  * What a sampler carries from evaluation to evaluation: `x`, where the denoiser is asked next, and other states by name.
@@ -350,6 +351,148 @@ export const sample = (options: Options & { readonly states?: boolean }, x: Stat
     }
   }) as unknown as readonly [Registers, State]
   return { x: end.x, states: options.states ? states : undefined }
+}
+
+/**
+ * Where each item of a batch stopped.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stopped {
+  /** The state after the last evaluation of each item. */
+  readonly x: State
+  /** The estimate of the data that it was made of. */
+  readonly data: State
+  /** How many evaluations each item took, `[batch]`. */
+  readonly evaluations: Tensor.Tensor<readonly [number], "int32">
+}
+
+/**
+ * As {@link sample}, but an item stays as it is once `stop` says so of it, and the loop ends with the last one: it is decided while the
+ * program runs. After each evaluation `stop` gets the estimate, the state that it led to and the evaluation's index from 0, and gives
+ * verdicts for each item, `[batch]`, or one for all, `[]`. Other than a scan it cannot be differentiated.
+ *
+ * ```ts
+ * // until the estimate is sure of itself
+ * const { x, evaluations } = Sampler.sampleUntil(
+ *   { sampler, plan, denoiser, stop: ({ data }) => Tensor.less(spread(data), 0.01) },
+ *   noise
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category sampling
+ */
+export const sampleUntil = (
+  options: Options & {
+    readonly stop: (
+      estimate: Estimate,
+      x: State,
+      index: Tensor.Tensor<readonly [], "int32">
+    ) => Tensor.Tensor<Shape.Shape, "bool">
+  },
+  x: State
+): Stopped => {
+  const { count, rows, begin, step } = bind(options, x.dtype === "float64" ? "float64" : "float32")
+  const batch = [x.shape[0]] as const
+  interface Now {
+    readonly registers: Registers
+    readonly data: State
+    readonly index: Tensor.Tensor<readonly [], "int32">
+    readonly going: Tensor.Tensor<readonly [number], "bool">
+    readonly evaluations: Tensor.Tensor<readonly [number], "int32">
+  }
+  const init: Now = {
+    registers: begin(x),
+    data: Tensor.zerosLike(x) as State,
+    index: Tensor.scalar(0, "int32"),
+    going: Tensor.cast(Tensor.ones(batch, "int32"), "bool"),
+    evaluations: Tensor.zeros(batch, "int32")
+  }
+  const body = (now: Now): Now => {
+    const row = Object.fromEntries(
+      Object.entries(rows).map(([name, values]) => [
+        name,
+        Tensor.take(Tensor.constant(values) as State, now.index) as State
+      ])
+    )
+    const [next, estimate] = step(now.registers, row)
+    const chosen = (after: State, before: State): State =>
+      Tensor.select(
+        Tensor.reshape(now.going, [batch[0], ...after.shape.slice(1).map(() => 1)]),
+        after,
+        before
+      ) as State
+    const stop = Tensor.broadcastTo(options.stop(estimate, next.x, now.index), batch)
+    return {
+      registers: Object.fromEntries(
+        Object.entries(next).map(([name, each]) => [name, chosen(each, now.registers[name])])
+      ) as unknown as Registers,
+      data: chosen(estimate.data, now.data),
+      index: Tensor.add(now.index, 1),
+      going: Tensor.and(now.going, Tensor.not(stop)) as Now["going"],
+      evaluations: Tensor.add(
+        now.evaluations,
+        Tensor.cast(now.going, "int32")
+      ) as Now["evaluations"]
+    }
+  }
+  const { registers, data, evaluations } = Tensor.whileLoop({
+    init,
+    condition: ({ index, going }) =>
+      Tensor.and(Tensor.less(index, count), Tensor.any(going)) as Tensor.Tensor<
+        readonly [],
+        "bool"
+      >,
+    body: body as never
+  }) as unknown as Now
+  return { x: registers.x, data, evaluations }
+}
+
+/**
+ * x = αx₀ + σε: data at a level of noise, where sampling shall begin from it (SDEdit: Meng et al. 2021, arXiv:2108.01073). The level's
+ * numbers may be tensors, one for each item.
+ *
+ * ```ts
+ * const later = Plan.from(plan, { strength: 0.6 })
+ * const start = Sampler.noised(images, later.levels[0], Noise.initial(key, images.shape))
+ * const edited = Sampler.sample({ sampler, plan: later, denoiser }, start).x
+ * ```
+ *
+ * @since 0.1.0
+ * @category draws
+ */
+export const noised = (
+  data: State,
+  { alpha, sigma }: Mixture<number> | Mixture<State>,
+  noise: State
+): State => combine([alpha, data], [sigma, noise])
+
+/**
+ * A state at one level as one at a noisier level, by the forward process: x_t = (α_t/α_s)·x_s + √(σ_t² − (α_t/α_s)²σ_s²)·ε, which with
+ * independent ε composes. Throws `DiffusionError` where the second level is not noisier.
+ *
+ * @since 0.1.0
+ * @category draws
+ */
+export const renoised = (
+  x: State,
+  from: Mixture<number>,
+  to: Mixture<number>,
+  noise: State
+): State => {
+  demand(
+    from.alpha * to.sigma >= to.alpha * from.sigma && from.alpha > 0,
+    "Sampler.renoised",
+    "options",
+    `the noise of ${to.sigma} beside a signal of ${to.alpha} is not more than ${from.sigma} beside ${from.alpha}: the forward process only adds noise`
+  )
+  const ratio = to.alpha / from.alpha
+  return combine(
+    [ratio, x],
+    [Math.sqrt(Math.max(0, to.sigma ** 2 - (ratio * from.sigma) ** 2)), noise]
+  )
 }
 
 /**
