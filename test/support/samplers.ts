@@ -8,17 +8,23 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Device from "../../src/Device/Device.ts"
+import * as Consistency from "../../src/Diffusion/Consistency.ts"
 import * as Ddim from "../../src/Diffusion/Ddim.ts"
 import * as Ddpm from "../../src/Diffusion/Ddpm.ts"
+import * as Deis from "../../src/Diffusion/Deis.ts"
 import * as Denoiser from "../../src/Diffusion/Denoiser.ts"
+import * as Dpm from "../../src/Diffusion/Dpm.ts"
 import * as Dpm2 from "../../src/Diffusion/Dpm2.ts"
 import * as Euler from "../../src/Diffusion/Euler.ts"
 import * as Heun from "../../src/Diffusion/Heun.ts"
 import * as Lms from "../../src/Diffusion/Lms.ts"
 import * as Noise from "../../src/Diffusion/Noise.ts"
 import * as Plan from "../../src/Diffusion/Plan.ts"
+import * as Pndm from "../../src/Diffusion/Pndm.ts"
 import * as Sampler from "../../src/Diffusion/Sampler.ts"
+import * as SaSolver from "../../src/Diffusion/SaSolver.ts"
 import * as Schedule from "../../src/Diffusion/Schedule.ts"
+import * as UniPc from "../../src/Diffusion/UniPc.ts"
 import type { HostArray } from "../../src/Tensor/Expression.ts"
 import * as Tensor from "../../src/Tensor/Tensor.ts"
 
@@ -125,22 +131,15 @@ export const spacingOf = (config: Config, otherwise: Plan.Spacing): Plan.Spacing
 /** A plan of timesteps, chosen by the scheduler or told. */
 const timestepPlan = (
   { config, num_inference_steps, custom_timesteps }: Case,
-  end: Plan.EndOptions["end"] = "zero"
-): Plan.Plan => {
-  const schedule = scheduleOf(config)
-  const last = schedule.betas.length - 1
-  return custom_timesteps === null
-    ? Plan.spaced(schedule, num_inference_steps, {
+  end: "zero" | "first" = "zero"
+): Plan.Plan =>
+  custom_timesteps === null
+    ? Plan.spaced(scheduleOf(config), num_inference_steps, {
         spacing: spacingOf(config, "leading"),
         offset: number(config, "steps_offset", 0),
         end
       })
-    : Plan.fromTimes(
-        schedule,
-        custom_timesteps.map((timestep) => timestep / last),
-        { end }
-      )
-}
+    : Plan.fromTimesteps(scheduleOf(config), custom_timesteps, { end })
 
 /** Whether the last timestep is where the plan ends. */
 const idle = (c: Case, end: "zero" | "first"): boolean =>
@@ -228,6 +227,108 @@ const flowPlan = ({ config, num_inference_steps: count, set_kwargs = {} }: Case)
     : Plan.fromFlow(given, options)
 }
 
+/** A plan of the exponential integrators, in coordinates where α² + σ² = 1 or α + σ = 1. */
+const lambdaPlan = (
+  c: Case,
+  // whether the plans of a scheduler go to 0, and whether the last σ is there twice where it does not
+  { end: otherwise = "zero", twice = false }: { end?: "zero" | "sigma_min"; twice?: boolean } = {}
+): { readonly plan: Plan.Plan; readonly idle: boolean } => {
+  const { config, num_inference_steps: count, custom_timesteps } = c
+  const schedule = scheduleOf(config)
+  const zero = (config.final_sigmas_type ?? otherwise) === "zero"
+  const end = zero ? "zero" : "first"
+  const told = (plan: Plan.Plan, round: (timestep: number) => number) =>
+    Plan.withTimesteps(
+      plan,
+      plan.levels.map(({ timestep, sigma }) => (sigma === 0 ? timestep : round(timestep)))
+    )
+  const sigmas = (make: typeof Plan.exponential, rounded: boolean) => {
+    const plan = Plan.preserving(make(schedule, count, { end: zero ? "zero" : "last" }))
+    const exact = rounded && config.beta_schedule === "squaredcos_cap_v2" && !twice
+    return {
+      plan: told(plan, rounded && !exact ? Math.round : (each) => Math.floor(each + 1e-6)),
+      idle: !zero
+    }
+  }
+  if (config.use_karras_sigmas) return sigmas(Plan.karras, true)
+  if (config.use_lu_lambdas) return sigmas(Plan.exponential, true)
+  if (config.use_exponential_sigmas) return sigmas(Plan.exponential, false)
+  if (config.use_flow_sigmas) {
+    const shift = number(config, "flow_shift", 1)
+    const places = Array.from({ length: count }, (_, i) => 1 - i / count)
+    // UniPC falls from 1 and comes short of it, the others rise from 0 to less than 1
+    const uniPc = c.scheduler === "UniPCMultistepScheduler"
+    const all = uniPc
+      ? Plan.fromFlow(
+          places.map((place) => 1 / 1000 + place * (1 - 1 / 1000)),
+          { shift, end: zero ? "zero" : "last" }
+        )
+      : Plan.fromFlow(
+          places.map((place) => place * (1 - 1 / 1000)),
+          { shift, end: zero ? "zero" : "last" }
+        )
+    const levels = all.levels.map((level) =>
+      level.alpha < 1e-9 ? { timestep: (1 - 1e-6) * 1000, alpha: 1e-6, sigma: 1 - 1e-6 } : level
+    )
+    const sigma = Schedule.mixture(schedule, 0).sigma / Schedule.mixture(schedule, 0).alpha
+    const last = { timestep: 0, alpha: 1 - sigma, sigma }
+    const plan = Plan.make(zero || twice ? levels : [...levels, last], all.between)
+    return { plan: told(plan, (each) => Math.floor(each + 1e-6)), idle: !zero && twice }
+  }
+  const { lambda_min_clipped: least } = config
+  const spaced =
+    custom_timesteps === null
+      ? Plan.spaced(schedule, count, {
+          spacing: spacingOf(config, "linspace"),
+          offset: number(config, "steps_offset", 0),
+          open: true,
+          end,
+          ...(least === undefined || least === "-inf"
+            ? {}
+            : { first: Plan.levelsAbove(schedule, 2 * Number(least)) })
+        })
+      : Plan.fromTimesteps(schedule, custom_timesteps, { end })
+  // ᾱ of 0 is kept from being so
+  const levels = spaced.levels.map((level) =>
+    level.alpha === 0 ? { ...level, alpha: 2 ** -12, sigma: Math.sqrt(1 - 2 ** -24) } : level
+  )
+  return { plan: Plan.make(levels, spaced.between), idle: Plan.steps(spaced) < count }
+}
+
+/** Of which order the last step may be: that of a plan in which it is not taken from a level to itself. */
+const lowerOrderFinal = (c: Case, short: boolean, isIdle: boolean): boolean | number => {
+  const lower = c.config.lower_order_final !== false
+  if (!lower || (short && c.timesteps.length >= 15)) return false
+  return isIdle ? 2 : true
+}
+
+/** Plans and denoisers of EDM's. */
+const edmPlan = (c: Case) => {
+  const { config } = c
+  const rho = number(config, "rho", 7)
+  const schedule = Schedule.edm({
+    min: number(config, "sigma_min", 0.002),
+    max: number(config, "sigma_max", 80),
+    rho
+  })
+  const idle = config.final_sigmas_type === "sigma_min"
+  const plan = (config.sigma_schedule === "exponential" ? Plan.exponential : Plan.karras)(
+    schedule,
+    c.num_inference_steps,
+    { rho, end: idle ? "last" : "zero" }
+  )
+  const negative: Denoiser.Network = (x, t) => Tensor.neg(network(x, t)) as Denoiser.State
+  return {
+    plan,
+    idle,
+    denoiser: {
+      prediction: { kind: "edm", deviation: number(config, "sigma_data", 0.5) },
+      clip: clipOf(config, false)
+    },
+    network: config.prediction_type === "v_prediction" ? { network: negative } : {}
+  } as const
+}
+
 /** S_churn and its like. */
 const churnOf = (kwargs: Config): Euler.Churn => ({
   churn: number(kwargs, "s_churn", 0),
@@ -236,8 +337,42 @@ const churnOf = (kwargs: Config): Euler.Churn => ({
   scale: number(kwargs, "s_noise", 1)
 })
 
+const multistepOf = (c: Case, isIdle: boolean): Dpm.MultistepOptions => ({
+  order: number(c.config, "solver_order", 2),
+  algorithm: (c.config.algorithm_type ?? "dpmsolver++") as Dpm.Algorithm,
+  solver: (c.config.solver_type ?? "midpoint") as Dpm.Solver,
+  lowerOrderFinal: lowerOrderFinal(c, true, isIdle),
+  eulerAtFinal: c.config.euler_at_final === true && !isIdle,
+  clipped: c.config.thresholding === true
+})
+
 /** The schedulers that are mapped, by their names in diffusers. */
 export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
+  CMStochasticIterativeScheduler: (c) => {
+    const of = number(c.config, "num_train_timesteps", 40)
+    const { min, max } = {
+      min: number(c.config, "sigma_min", 0.002),
+      max: number(c.config, "sigma_max", 80)
+    }
+    return {
+      sampler: Consistency.make({ noise: number(c.config, "s_noise", 1) }),
+      plan: Consistency.plan(c.custom_timesteps?.toReversed() ?? c.num_inference_steps, {
+        of,
+        min,
+        max,
+        rho: number(c.config, "rho", 7)
+      }),
+      denoiser: {
+        prediction: {
+          kind: "consistency",
+          least: min,
+          deviation: number(c.config, "sigma_data", 0.5)
+        },
+        clip: (c.config.clip_denoised ?? true) ? { range: 1 } : undefined
+      },
+      idle: c.custom_timesteps?.[0] === of - 1
+    }
+  },
   DDIMScheduler: (c) => ({
     sampler: Ddim.make({
       eta: number(c.step_kwargs, "eta", 0),
@@ -251,6 +386,28 @@ export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
     sampler: Ddim.inverse(),
     plan: timestepPlan(c, endOf(c.config, true)),
     denoiser: { prediction: predictionOf(c.config), clip: clipOf(c.config, true) }
+  }),
+  IPNDMScheduler: (c) => ({
+    sampler: Pndm.improved({ blind: true }),
+    plan: Pndm.plan(c.num_inference_steps),
+    denoiser: { prediction: "v" }
+  }),
+  LCMScheduler: (c) => ({
+    sampler: Consistency.latent({ scaling: number(c.config, "timestep_scaling", 10) }),
+    ...distilled(c, "zero")
+  }),
+  PNDMScheduler: (c) => ({
+    sampler: Pndm.make({
+      warmUp: c.config.skip_prk_steps ? "multistep" : "rungeKutta",
+      of: c.config.prediction_type === "v_prediction" ? "v" : "noise"
+    }),
+    plan: timestepPlan(c, endOf(c.config, false)),
+    denoiser: { prediction: predictionOf(c.config) },
+    idle: idle(c, endOf(c.config, false))
+  }),
+  TCDScheduler: (c) => ({
+    sampler: Consistency.trajectory({ gamma: number(c.step_kwargs, "eta", 0.3) }),
+    ...distilled(c, "first")
   }),
   DDPMScheduler: (c) => {
     const kind = String(c.config.variance_type ?? "fixed_small")
@@ -305,28 +462,8 @@ export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
     denoiser: { prediction: predictionOf(c.config) }
   }),
   EDMEulerScheduler: (c) => {
-    const { config } = c
-    const rho = number(config, "rho", 7)
-    const schedule = Schedule.edm({
-      min: number(config, "sigma_min", 0.002),
-      max: number(config, "sigma_max", 80),
-      rho
-    })
-    const still = config.final_sigmas_type === "sigma_min"
-    const plan = (config.sigma_schedule === "exponential" ? Plan.exponential : Plan.karras)(
-      schedule,
-      c.num_inference_steps,
-      { rho, end: still ? "last" : "zero" }
-    )
-    return {
-      sampler: Euler.make(churnOf(c.step_kwargs)),
-      plan,
-      idle: still,
-      denoiser: { prediction: { kind: "edm", deviation: number(config, "sigma_data", 0.5) } },
-      ...(config.prediction_type === "v_prediction"
-        ? { network: (x, t) => Tensor.neg(network(x, t)) as Denoiser.State }
-        : {})
-    }
+    const { plan, idle, denoiser, network } = edmPlan(c)
+    return { plan, idle, denoiser, ...network, sampler: Euler.make(churnOf(c.step_kwargs)) }
   },
   FlowMatchEulerDiscreteScheduler: (c) => ({
     sampler: c.config.stochastic_sampling ? Euler.renoised : Euler.make(),
@@ -339,6 +476,77 @@ export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
     denoiser: { prediction: "flow" },
     skip: (c.t_start ?? 0) / 2
   }),
+  DPMSolverMultistepScheduler: (c) => {
+    const placed = lambdaPlan(c)
+    return {
+      ...placed,
+      sampler: Dpm.multistep(multistepOf(c, placed.idle)),
+      denoiser: { prediction: predictionOf(c.config), clip: clipOf(c.config, false) }
+    }
+  },
+  DPMSolverSinglestepScheduler: (c) => {
+    const { config } = c
+    const placed = lambdaPlan(c)
+    return {
+      ...placed,
+      sampler: Dpm.singlestep({
+        order: number(config, "solver_order", 2),
+        algorithm: (config.algorithm_type ?? "dpmsolver++") as Dpm.Algorithm,
+        solver: (config.solver_type ?? "midpoint") as Dpm.Solver,
+        lowerOrderFinal: config.lower_order_final === true,
+        clipped: config.thresholding === true
+      }),
+      denoiser: { prediction: predictionOf(config), clip: clipOf(config, false) }
+    }
+  },
+  EDMDPMSolverMultistepScheduler: (c) => {
+    const { plan, idle, denoiser, network } = edmPlan(c)
+    return { plan, idle, denoiser, ...network, sampler: Dpm.multistep(multistepOf(c, idle)) }
+  },
+  DEISMultistepScheduler: (c) => {
+    const placed = lambdaPlan(c, { end: "sigma_min", twice: true })
+    return {
+      ...placed,
+      sampler: Deis.make({
+        order: number(c.config, "solver_order", 2),
+        lowerOrderFinal: lowerOrderFinal(c, true, placed.idle),
+        clipped: c.config.thresholding === true
+      }),
+      denoiser: { prediction: predictionOf(c.config), clip: clipOf(c.config, false) }
+    }
+  },
+  UniPCMultistepScheduler: (c) => {
+    const { config } = c
+    const { plan, idle: still } = lambdaPlan(c, { twice: true })
+    return {
+      plan,
+      sampler: UniPc.make({
+        order: number(config, "solver_order", 2),
+        solver: (config.solver_type ?? "bh2") as "bh1" | "bh2",
+        prediction: config.predict_x0 === false ? "noise" : "data",
+        disableCorrector: (config.disable_corrector ?? []) as ReadonlyArray<number>,
+        lowerOrderFinal: lowerOrderFinal(c, false, still),
+        correctLast: still
+      }),
+      denoiser: { prediction: predictionOf(config), clip: clipOf(config, false) }
+    }
+  },
+  SASolverScheduler: (c) => {
+    const { config } = c
+    const { plan, idle: still } = lambdaPlan(c, { end: "sigma_min", twice: true })
+    return {
+      plan,
+      sampler: SaSolver.make({
+        predictorOrder: number(config, "predictor_order", 2),
+        correctorOrder: number(config, "corrector_order", 2),
+        prediction: config.algorithm_type === "noise_prediction" ? "noise" : "data",
+        lowerOrderFinal: lowerOrderFinal(c, false, still),
+        correctLast: still,
+        ...(typeof config.tau_func === "number" ? { tau: () => Number(config.tau_func) } : {})
+      }),
+      denoiser: { prediction: predictionOf(config), clip: clipOf(config, false) }
+    }
+  },
   LTXEulerAncestralRFScheduler: (c) => ({
     sampler: Euler.ancestralFlow({
       eta: number(c.config, "eta", 1),
@@ -347,6 +555,27 @@ export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
     plan: flowPlan(c),
     denoiser: { prediction: "flow" }
   })
+}
+
+/** The schedule, the plan and the denoiser of LCM and TCD. */
+function distilled(c: Case, end: "zero" | "first") {
+  const config = {
+    beta_start: 0.00085,
+    beta_end: 0.012,
+    beta_schedule: "scaled_linear",
+    ...c.config
+  }
+  return {
+    plan:
+      c.custom_timesteps === null
+        ? Consistency.distilled(scheduleOf(config), c.num_inference_steps, {
+            of: number(config, "original_inference_steps", 50),
+            strength: number(c.set_kwargs ?? {}, "strength", 1),
+            end
+          })
+        : Plan.fromTimesteps(scheduleOf(config), c.custom_timesteps, { end }),
+    denoiser: { prediction: predictionOf(config), clip: clipOf(config, false) }
+  }
 }
 
 // ── Running ──────────────────────────────────────────────────────────────────────────────────────
