@@ -14,6 +14,7 @@ import * as Random from "../../src/Tensor/Random.ts"
 import type { Shape } from "../../src/Tensor/Shape.ts"
 import * as Tensors from "../../src/Tensor/Tensor.ts"
 import { DTypeError, ShapeError } from "../../src/Tensor/TensorError.ts"
+import { kolmogorov, phi } from "../support/statistics.ts"
 
 type Keys = Tensor<Shape, "uint32">
 
@@ -328,17 +329,6 @@ const moments = (x: ArrayLike<number>) => {
   }
 }
 
-/** Kolmogorov's √n·sup|F̂ − F|: above 1.95 with a probability of 0.001. */
-const kolmogorov = (x: Float32Array | Float64Array, cdf: (x: number) => number): number => {
-  const sorted = x.slice().sort()
-  let worst = 0
-  sorted.forEach((each: number, i: number) => {
-    const p = cdf(each)
-    worst = Math.max(worst, p - i / sorted.length, (i + 1) / sorted.length - p)
-  })
-  return Math.sqrt(sorted.length) * worst
-}
-
 const chiSquare = (
   counts: ReadonlyArray<number>,
   probabilities?: ReadonlyArray<number>
@@ -352,25 +342,6 @@ const chiSquare = (
 
 /** Of χ² with so many degrees of freedom: exceeded with a probability of 0.001. */
 const critical = { 3: 16.27, 9: 27.88, 23: 49.73, 99: 148.23 } as const
-
-/** Φ(x) by Simpson's rule, from −12 on. */
-const phi = (() => {
-  const h = 1 / 64
-  const reach = 12
-  const table = new Float64Array((2 * reach) / h + 1)
-  const density = (x: number) => Math.exp(-x * x * 0.5) / Math.sqrt(2 * Math.PI)
-  for (let i = 1; i < table.length; i++) {
-    const x = i * h - reach
-    table[i] = table[i - 1] + (h / 6) * (density(x - h) + 4 * density(x - h / 2) + density(x))
-  }
-  return (anywhere: number): number => {
-    const x = Math.min(Math.max(anywhere, -reach), reach)
-    const i = Math.floor((x + reach) / h)
-    const from = i * h - reach
-    const part = x - from
-    return table[i] + (part / 6) * (density(from) + 4 * density(from + part / 2) + density(x))
-  }
-})()
 
 describe.each(["float32", "float64"] as const)("uniform %s", (dtype) => {
   const { data } = HostRandom.uniform(HostRandom.key(12), [size], { dtype })
