@@ -1,6 +1,7 @@
 /**
  * @since 0.1.0
  */
+export * as Consistency from "./Consistency.ts"
 export * as Ddim from "./Ddim.ts"
 export * as Ddpm from "./Ddpm.ts"
 export * as Deis from "./Deis.ts"
@@ -17,6 +18,7 @@ export * as Noise from "./Noise.ts"
 export * as Objective from "./Objective.ts"
 export * as Ode from "./Ode.ts"
 export * as Plan from "./Plan.ts"
+export * as Pndm from "./Pndm.ts"
 export * as Sampler from "./Sampler.ts"
 export * as SaSolver from "./SaSolver.ts"
 export * as Schedule from "./Schedule.ts"

@@ -9,7 +9,7 @@ const known = cases().filter(([, { scheduler }]) => scheduler in schedulers)
 
 layer(Device.layerReference())("in double precision", (it) => {
   for (const [name, c] of known) {
-    it.effect(name, () =>
+    it.live(name, () =>
       Effect.gen(function* () {
         expect((yield* compare(c, "float64")).differences).toEqual([])
       })
@@ -19,7 +19,7 @@ layer(Device.layerReference())("in double precision", (it) => {
 
 layer(Device.layerOnnx())("in single precision", (it) => {
   for (const [name, c] of known.filter(([each]) => each === "ddim/v")) {
-    it.effect(name, () =>
+    it.live(name, () =>
       Effect.gen(function* () {
         expect((yield* compare(c, "float32")).differences).toEqual([])
       })

@@ -27,6 +27,7 @@ import * as Schedule from "../../src/Diffusion/Schedule.ts"
 import * as UniPc from "../../src/Diffusion/UniPc.ts"
 import type { HostArray } from "../../src/Tensor/Expression.ts"
 import * as Tensor from "../../src/Tensor/Tensor.ts"
+import * as Mersenne from "./mersenne.ts"
 
 /** diffusers' options, with its defaults left out. */
 type Config = Readonly<Record<string, unknown>>
@@ -222,9 +223,23 @@ const flowPlan = ({ config, num_inference_steps: count, set_kwargs = {} }: Case)
     ...(config.shift_terminal ? { terminal: Number(config.shift_terminal) } : {})
   }
   const given = set_kwargs.sigmas as ReadonlyArray<number> | undefined
-  return given === undefined
-    ? Plan.flow(count, { ...options, ...(dynamic ? { last: 1 / steps } : {}) })
-    : Plan.fromFlow(given, options)
+  const plan =
+    given === undefined
+      ? Plan.flow(count, { ...options, ...(dynamic ? { last: 1 / steps } : {}) })
+      : Plan.fromFlow(given, options)
+  const graded = config.use_karras_sigmas
+    ? Plan.karras
+    : config.use_exponential_sigmas
+      ? Plan.exponential
+      : undefined
+  if (graded === undefined) return plan
+  // the curve is that of flow's own σ
+  const noisy = plan.levels.map(({ sigma }) => sigma).filter((sigma) => sigma > 0)
+  const own = Schedule.edm({ max: noisy[0], min: noisy[noisy.length - 1] })
+  return Plan.fromFlow(
+    graded(own, count, { end: "last" }).levels.map(({ sigma }) => Math.min(sigma, 1)),
+    { steps }
+  )
 }
 
 /** A plan of the exponential integrators, in coordinates where α² + σ² = 1 or α + σ = 1. */
@@ -638,6 +653,24 @@ const shrinking = (
   }
 })
 
+/** What PyTorch draws from the seed 0, in turn for each step that uses it. */
+const seeded = (
+  { levels, columns }: Sampler.Steps,
+  array: (values: Float64Array) => Denoiser.State
+): Noise.Noise => {
+  const { normal } = Mersenne.generator(0)
+  const fresh = Object.entries(columns).filter(([name]) => name.startsWith("fresh in"))
+  const draws = levels.map((_, i) =>
+    array(
+      fresh.length === 0 || fresh.some(([, values]) => values[i] !== 0)
+        ? Float64Array.from(normal(size))
+        : new Float64Array(size)
+    )
+  )
+  const table = Tensor.stack(draws as never) as Tensor.Any
+  return (index) => Tensor.take(table, index as never) as unknown as Denoiser.State
+}
+
 /** How far a number may be from the recorded one, relatively, which was computed in float32. */
 export interface Tolerance {
   /** Of itself. */
@@ -676,7 +709,12 @@ export const compare = Effect.fnUntraced(function* (
     c.loop === "scaled"
       ? shrinking(setup.sampler, options)
       : { sampler: setup.sampler, denoiser: Denoiser.make(options) }
-  const noise = c.noise_mode === "fixed" ? Noise.fixed(fixed) : Noise.none
+  const noises = {
+    fixed: () => Noise.fixed(fixed),
+    zero: () => Noise.none,
+    torch: () => seeded(sampler.steps(plan), array)
+  }
+  const noise = noises[c.noise_mode]()
   const bound = Sampler.bind({ sampler, plan, denoiser, noise }, dtype)
   const register = setup.register ?? "x"
   const [, states] = Tensor.scan({
