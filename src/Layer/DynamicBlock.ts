@@ -15,7 +15,7 @@
  *
  * @since 0.1.0
  */
-import { type Adjoint, Carrier, Method, SecondOrder } from "../Solver/index.ts"
+import { type Adjoint, Carrier, Method, SecondOrder, SolverError } from "../Solver/index.ts"
 import { Expression, Tensor } from "../Tensor/index.ts"
 import type { Integrator } from "./Integrator.ts"
 import { floatOf } from "./internal/features.ts"
@@ -120,8 +120,31 @@ const carrierOf = <V>(x: Tensor.Any, { steps }: Integrator) =>
     ...("safety" in steps ? { systems: x.shape[0] } : {})
   })
 
+/** Why nothing can be integrated so, with the remedy, if that is so: it is tried with an equation of one number. */
+const obstacle = <V>(
+  options: Options,
+  stepper: Adjoint.Problem<V, {}>["stepper"],
+  y: V
+): string | undefined => {
+  const output = () => one
+  const system = { stepper, y, parameters: {}, output, taken: [], once: () => {} }
+  try {
+    integrate(options, system, {})
+    return undefined
+  } catch (error) {
+    if (error instanceof SolverError.ProblemError) return error.message
+    throw error
+  }
+}
+
+const one = Tensor.zeros([1, 1]) as Tensor.Tensor
+
+const unable = (what: string, reason: string): ConfigError =>
+  new ConfigError({ what, path: "integrator", message: `${what}: integrator: ${reason}` })
+
 /**
- * A block of first order. Throws `ConfigError` for a method of second order.
+ * A block of first order. Throws `ConfigError` for a method of second order, and for an integrator whose parts do not go together:
+ * controlled steps need a method that estimates its error, the reversible adjoint one whose steps have an inverse.
  *
  * @since 0.1.0
  * @category constructors
@@ -140,6 +163,12 @@ export const first = <P, C>(
       message: `DynamicBlock.first: ${method.name} is for equations of second order, x'' = f(t, x, v): take a method for y' = f(t, y), such as Tableau.rk38, or DynamicBlock.second`
     })
   }
+  const reason = obstacle(
+    options,
+    () => Method.bind(method, carrierOf<Tensor.Tensor>(one, integrator), (_, y) => y),
+    one
+  )
+  if (reason !== undefined) throw unable("DynamicBlock.first", reason)
   return {
     kind: "dynamic block, first order",
     parameters: { derivative: derivative.parameters },
@@ -166,7 +195,8 @@ export const first = <P, C>(
 }
 
 /**
- * A block of second order. With `velocityFree`, for an f that does not look at the velocity, symplectic methods have an inverse.
+ * A block of second order. With `velocityFree`, for an f that does not look at the velocity, symplectic methods have an inverse. Throws
+ * `ConfigError` for an integrator whose parts do not go together, as {@link first}.
  *
  * @since 0.1.0
  * @category constructors
@@ -184,6 +214,24 @@ export const second = <P, G, C>(
   Outside<C>
 > => {
   const { acceleration, velocity, integrator, augment = 0, velocityFree = false } = options
+  const { method } = integrator
+  type Acceleration = SecondOrder.Acceleration<Tensor.Tensor, Tensor.Any>
+  const bound = (x: Tensor.Any, f: Acceleration, free: boolean) => {
+    const carrier = carrierOf<Tensor.Tensor>(x, integrator)
+    return isSecondOrder(method)
+      ? SecondOrder.stepper(method, carrier, f, { velocityFree: free })
+      : Method.bind(method, SecondOrder.pair(carrier), SecondOrder.reduce(f))
+  }
+  const obstacleOf = (free: boolean) =>
+    obstacle(options, () => bound(one, (_, x) => x, free), { x: one, v: one })
+  const reason = obstacleOf(velocityFree)
+  if (reason !== undefined) {
+    const helps = !velocityFree && obstacleOf(true) === undefined
+    throw unable(
+      "DynamicBlock.second",
+      helps ? `${reason}; or velocityFree, with which this method's steps have one` : reason
+    )
+  }
   return {
     kind: "dynamic block, second order",
     parameters: { acceleration: acceleration.parameters, velocity: velocity.parameters },
@@ -197,14 +245,8 @@ export const second = <P, G, C>(
           slope({ x, v }, { ...condition, t })
       }
       const parameters = { values: values.acceleration, condition: condition ?? {} }
-      const { method } = integrator
       const system: System<SecondOrder.State<Tensor.Tensor>, typeof parameters> = {
-        stepper: (given) => {
-          const carrier = carrierOf<Tensor.Tensor>(x, integrator)
-          return isSecondOrder(method)
-            ? SecondOrder.stepper(method, carrier, f(given), { velocityFree })
-            : Method.bind(method, SecondOrder.pair(carrier), SecondOrder.reduce(f(given)))
-        },
+        stepper: (given) => bound(x, f(given), velocityFree),
         y: { x, v },
         parameters,
         output: (end) => channels(end.x, input.shape[1]),

@@ -18,7 +18,7 @@ import {
   SolverError,
   Tableau
 } from "../Solver/index.ts"
-import { withDefault } from "./internal/schema.ts"
+import { Positive, withDefault } from "./internal/schema.ts"
 import { ConfigError } from "./LayerError.ts"
 
 /**
@@ -123,7 +123,7 @@ export const Config = Schema.Struct({
       Schema.Struct({
         relative: Schema.Finite,
         absolute: Schema.Finite,
-        maximumSteps: Schema.optionalKey(Schema.Int)
+        maximumSteps: Schema.optionalKey(Positive)
       })
     ]),
     1

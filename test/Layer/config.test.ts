@@ -83,6 +83,42 @@ describe("what is wrong is named, with what would work", () => {
       "DynamicBlock.second"
     ],
     [
+      "control of steps whose errors are not estimated",
+      CUNet.make({
+        ...cunet,
+        integrator: { method: "rk38", steps: { relative: 1e-3, absolute: 1e-3 } }
+      }),
+      "integrator",
+      "estimates no error, so its steps cannot be controlled: use constant steps"
+    ],
+    [
+      "an adjoint for other methods",
+      CUNet.make({ ...cunet, order: "first", integrator: { adjoint: "reversible" } }),
+      "integrator",
+      "has no inverse step: take a reversible method"
+    ],
+    [
+      "a method that is reversible for other equations",
+      CUNet.make({
+        ...cunet,
+        integrator: { method: "velocity-verlet", steps: 4, adjoint: "reversible" }
+      }),
+      "integrator",
+      "or velocityFree"
+    ],
+    [
+      "a bound of no steps",
+      CUNet.make({
+        ...cunet,
+        integrator: {
+          method: "dopri5",
+          steps: { relative: 1e-3, absolute: 1e-3, maximumSteps: 0 }
+        }
+      }),
+      "integrator.steps.maximumSteps",
+      "greater than 0"
+    ],
+    [
       "a list of another length",
       UNet.make({ ...unet, attention: ["none", "full"] }),
       "attention",
