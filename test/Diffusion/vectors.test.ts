@@ -7,9 +7,9 @@ import { cases, compare, schedulers } from "../support/samplers.ts"
 
 const known = cases().filter(([, { scheduler }]) => scheduler in schedulers)
 
-layer(Device.layerReference())("in double precision", (it) => {
+layer(Device.layerReference(), { excludeTestServices: true })("in double precision", (it) => {
   for (const [name, c] of known) {
-    it.live(name, () =>
+    it.effect(name, () =>
       Effect.gen(function* () {
         expect((yield* compare(c, "float64")).differences).toEqual([])
       })
@@ -17,9 +17,9 @@ layer(Device.layerReference())("in double precision", (it) => {
   }
 })
 
-layer(Device.layerOnnx())("in single precision", (it) => {
+layer(Device.layerOnnx(), { excludeTestServices: true })("in single precision", (it) => {
   for (const [name, c] of known.filter(([each]) => each === "ddim/v")) {
-    it.live(name, () =>
+    it.effect(name, () =>
       Effect.gen(function* () {
         expect((yield* compare(c, "float32")).differences).toEqual([])
       })
