@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { suggestion } from "./internal/nearest.ts"
+import { Suggestion } from "../Tensor/index.ts"
 
 /**
  * Parameters that do not belong to a layer: a tensor of a file that is missing, unexpected, of another shape or dtype; a file that
@@ -62,7 +62,7 @@ export const unknownName = (
   new ConfigError({
     what,
     path: "",
-    message: `${what}: there is no "${given}"; ${suggestion(given, known)}`
+    message: `${what}: there is no "${given}"; ${Suggestion.sentence(given, known)}`
   })
 
 /**

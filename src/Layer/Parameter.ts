@@ -8,9 +8,17 @@
  */
 import * as Effect from "effect/Effect"
 import type { Float } from "../Tensor/DType.ts"
-import { Cost, DType, HostRandom, type Program, Shape, type Tensor, Tree } from "../Tensor/index.ts"
+import {
+  Cost,
+  DType,
+  HostRandom,
+  type Program,
+  Shape,
+  Suggestion,
+  type Tensor,
+  Tree
+} from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
-import { nearest } from "./internal/nearest.ts"
 import { hash } from "./internal/path.ts"
 import { ParameterError } from "./LayerError.ts"
 
@@ -197,7 +205,7 @@ const problemsOf = (
   const alike = (path: string, among: typeof wanted | typeof given, others: typeof among) => {
     const all = [...among.keys()]
     const single = all.filter((each) => !others.has(each))
-    return nearest(path, single.length > 0 ? single : all)
+    return Suggestion.nearest(path, single.length > 0 ? single : all)
   }
   const ofParameter = ([path, { shape, dtype }]: readonly [string, Parameter]): Array<Problem> => {
     const found = given.get(path)

@@ -1,8 +1,8 @@
 /** Configurations: what is given, checked against a schema; errors point at the field and say what would work. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { Suggestion } from "../../Tensor/index.ts"
 import { ConfigError } from "../LayerError.ts"
-import { suggestion } from "./nearest.ts"
 
 /** The first thing that is wrong, and where. */
 const first = (
@@ -61,7 +61,7 @@ export const decode = <S extends Schema.Codec<any, any>>(
       const known = fieldsAt(schema, path.slice(0, -1))
       const message =
         tag === "UnexpectedKey" && known.length > 0
-          ? `there is no such field; ${suggestion(String(path[path.length - 1]), known)}`
+          ? `there is no such field; ${Suggestion.sentence(String(path[path.length - 1]), known)}`
           : says
       return new ConfigError({
         what,
@@ -74,6 +74,41 @@ export const decode = <S extends Schema.Codec<any, any>>(
 /** Throws a `ConfigError` unless a condition holds. */
 export const demand = (holds: boolean, what: string, path: string, message: string): void => {
   if (!holds) throw new ConfigError({ what, path, message: `${what}: ${path}: ${message}` })
+}
+
+/** Throws a `ConfigError` unless each of some options is a whole number of at least 1. */
+export const requireCounts = (what: string, options: Readonly<Record<string, number>>): void => {
+  for (const [path, value] of Object.entries(options)) {
+    demand(
+      Number.isInteger(value) && value > 0,
+      what,
+      path,
+      `must be a whole number of at least 1, not ${value}`
+    )
+  }
+}
+
+/** All whole numbers that a number can be divided by. */
+export const divisors = (of: number): ReadonlyArray<number> =>
+  Array.from({ length: of }, (_, i) => i + 1).filter((each) => of % each === 0)
+
+const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b))
+
+/** Throws a `ConfigError` unless channels divide into groups at all levels, with the numbers of groups into which they do. */
+export const requireGroups = (
+  what: string,
+  groups: number,
+  channels: ReadonlyArray<number>
+): void => {
+  const odd = channels.find((each) => each % groups !== 0)
+  if (odd === undefined) return
+  const would = divisors(channels.reduce(commonDivisor)).join(", ")
+  demand(
+    false,
+    what,
+    "groups",
+    `${odd} channels do not divide into ${groups} groups; ${would} would work`
+  )
 }
 
 /** Throws a `ConfigError` for a spatial size that cannot be halved so many times, with the nearest that can. */

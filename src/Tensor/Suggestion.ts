@@ -1,10 +1,14 @@
-/** Names that were perhaps meant. */
+/**
+ * Names that were perhaps meant: for errors about one that is not known.
+ *
+ * @since 0.1.0
+ */
 
 /** Beyond this, names are compared by their beginnings. */
 const longest = 256
 
 /** How many letters must be put in, left out or replaced to make one string of the other (Levenshtein 1966). */
-export const distance = (a: string, b: string): number => {
+const distance = (a: string, b: string): number => {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 0; i < a.length; i++) {
     const next = [i + 1]
@@ -16,7 +20,12 @@ export const distance = (a: string, b: string): number => {
   return row[b.length]
 }
 
-/** The one of some names that is most like another; the first of several. */
+/**
+ * The one of some names that is most like another; the first of several.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
 export const nearest = (name: string, names: Iterable<string>): string | undefined => {
   let best: string | undefined
   let least = Number.POSITIVE_INFINITY
@@ -32,8 +41,13 @@ export const nearest = (name: string, names: Iterable<string>): string | undefin
   return best
 }
 
-/** The word nearest to what was given, and all of them if none is near. */
-export const suggestion = (given: string, known: ReadonlyArray<string>): string => {
+/**
+ * A sentence for an error: the name that was perhaps meant, or all that are known if none is near.
+ *
+ * @since 0.1.0
+ * @category messages
+ */
+export const sentence = (given: string, known: ReadonlyArray<string>): string => {
   const near = known
     .map((word) => ({ word, far: distance(given.toLowerCase(), word.toLowerCase()) }))
     .filter(({ word, far }) => far <= Math.max(2, Math.min(word.length, given.length) / 3))
