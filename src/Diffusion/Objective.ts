@@ -156,6 +156,10 @@ export const make = (options: Options): Objective => {
   const refuse = (holds: boolean, message: string) =>
     demand(holds, "Objective.make", "options", message)
   refuse(
+    typeof prediction === "string" || prediction.kind === "edm",
+    "a consistency model has no target: it is distilled, or trained to agree with itself"
+  )
+  refuse(
     offset >= 0 && perturbation >= 0,
     `strengths of noise must be at least 0, not ${offset} and ${perturbation}`
   )
@@ -206,19 +210,20 @@ export const make = (options: Options): Objective => {
 
     // the denoiser knows how to ask; what the network answers is compared before it becomes an estimate, which may divide by nearly 0
     let answer = data
-    let variance = data
-    const { estimate: ask } = Denoiser.make({
+    const denoiser = Denoiser.make({
       prediction,
+      learnsVariance: learned !== undefined,
       network: (input, timestep) => {
-        const all = network(input, timestep)
-        ;[answer, variance] = learned === undefined ? [all, all] : halves(all, data)
+        answer = network(input, timestep)
         return answer
       }
     })
-    const estimate = ask(x, level)
+    const estimate = denoiser.estimate(x, level)
+    const predicted =
+      learned === undefined ? answer : (Tensor.split(answer, 2, { axis: 1 })[0] as State)
 
     const target = Denoiser.target(prediction, { data, noise }, level)
-    const distances = perItem(measured(distance, answer, target))
+    const distances = perItem(measured(distance, predicted, target))
     const plain = Weighting.values(weighting, prediction, logSnr)
     const weights = Gradient.stop(
       measure === "draw"
@@ -230,7 +235,7 @@ export const make = (options: Options): Objective => {
       [weights, distances],
       ...(learned === undefined
         ? []
-        : [[1, bound(learned, schedule as Schedule.Discrete, given, variance)] as const]),
+        : [[1, bound(learned, schedule as Schedule.Discrete, given)] as const]),
       ...(term === undefined ? [] : [[1, term(given)] as const])
     )
     return { ...given, items, distances, weights, loss: Tensor.mean(items) as unknown as State }
@@ -242,32 +247,22 @@ const combine = Denoiser.combine
 const lastHasNoSignal = (schedule: Schedule.Schedule): boolean =>
   Schedule.mixture(schedule, 1).alpha === 0
 
-/** What a network says of the data, and of the variance. */
-const halves = (all: State, data: State): readonly [State, State] => {
-  const channels = data.shape[1]
-  demand(
-    all.shape[1] === 2 * channels,
-    "Objective.make",
-    "prediction",
-    `a network that learns variances gives ${2 * channels} channels for ${channels}, not ${all.shape[1]}`
-  )
-  const part = (start: number) => Tensor.slice(all, 1, { start, stop: start + channels }) as State
-  return [part(0), part(channels)]
-}
-
 /** Each item's share of the variational bound over all T levels, weighted. */
 const bound = (
-  { variance: kind = "range", decoder, weight = 0.001 }: NonNullable<Options["learned"]>,
+  { variance, decoder, weight = 0.001 }: NonNullable<Options["learned"]>,
   schedule: Schedule.Discrete,
-  { data, estimate, level }: Given,
-  variance: State
+  { data, estimate, level }: Given
 ): State => {
   const terms = VariationalBound.terms(
-    { schedule, learned: kind, ...(decoder === undefined ? {} : { decoder }) },
+    {
+      schedule,
+      ...(variance === undefined ? {} : { learned: variance }),
+      ...(decoder === undefined ? {} : { decoder })
+    },
     {
       data,
       estimate: { data: Gradient.stop(estimate.data) as State },
-      variance,
+      variance: estimate.variance as State,
       level: Tensor.round(level.timestep)
     }
   )

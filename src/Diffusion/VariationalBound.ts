@@ -19,12 +19,12 @@ import { demand } from "./DiffusionError.ts"
 import type { Discrete } from "./Schedule.ts"
 
 /**
- * How a network says what variances it means: v between −1 and 1 as in equation 15, or log Σ itself.
+ * How a network says what variances it means: v between −1 and 1 as in equation 15 (`learnedRange`), or Σ itself (`learned`). As in `Ddpm`.
  *
  * @since 0.1.0
  * @category models
  */
-export type Learned = "range" | "log"
+export type Learned = "learnedRange" | "learned"
 
 /**
  * What L_0 measures: the density, or the probability of one of this many grey levels between −1 and 1, 256 for usual images.
@@ -66,7 +66,7 @@ const tables = ({ betas, alphasCumprod }: Discrete) => {
  * @category terms
  */
 export const terms = (
-  { schedule, learned = "range", decoder = { levels: 256 } }: Options,
+  { schedule, learned = "learnedRange", decoder = { levels: 256 } }: Options,
   given: {
     readonly data: State
     readonly estimate: Pick<Estimate, "data">
@@ -89,8 +89,8 @@ export const terms = (
   )
   const part = Tensor.mul(Tensor.add(variance, 1), 0.5) as State
   const logVariance =
-    learned === "log"
-      ? variance
+    learned === "learned"
+      ? (Tensor.log(variance) as State)
       : (Tensor.add(small, Tensor.mul(part, Tensor.sub(large, small) as State)) as State)
   const error = Tensor.mul(Tensor.sub(data, estimate.data), c) as State
   const ratio = Tensor.sub(small, logVariance) as State

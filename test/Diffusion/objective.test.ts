@@ -370,13 +370,13 @@ layer(Device.layerReference())("learned variances", (it) => {
         const [data, guess, said] = [0.3, 0.25, -0.4]
         const filled = (value: number) => Tensor.full([4, 2], value, dtype) as State
         const found = yield* evaluate({}, () =>
-          (["range", "log"] as const).map((learned) =>
+          (["learnedRange", "learned"] as const).map((learned) =>
             VariationalBound.terms(
               { schedule, learned, decoder: "density" },
               {
                 data: filled(data),
                 estimate: { data: filled(guess) },
-                variance: filled(said),
+                variance: filled(learned === "learned" ? Math.exp(said) : said),
                 level: Tensor.constant(levels, { dtype: "int32" })
               }
             )
@@ -412,11 +412,11 @@ layer(Device.layerReference())("learned variances", (it) => {
       ]) {
         const found = yield* evaluate({ grey: Tensor.hostArray(grey, { dtype }) }, ({ grey }) =>
           VariationalBound.terms(
-            { schedule, learned: "log", decoder: { levels: count } },
+            { schedule, learned: "learned", decoder: { levels: count } },
             {
               data: Tensor.reshape(grey, [count, 1]) as State,
               estimate: { data: Tensor.full([count, 1], guess, dtype) as State },
-              variance: Tensor.full([count, 1], logVariance, dtype) as State,
+              variance: Tensor.full([count, 1], Math.exp(logVariance), dtype) as State,
               level: Tensor.zeros([count], "int32")
             }
           )
@@ -497,8 +497,6 @@ describe("an objective", () => {
       })
     ).toThrow('such as "v"')
     const learned = Objective.make({ ...options, learned: {} })
-    expect(() => learned(Tensor.zeros([2, 3, 4]) as State, key)).toThrow(
-      "gives 6 channels for 3, not 3"
-    )
+    expect(() => learned(Tensor.zeros([2, 3, 4]) as State, key)).toThrow("twice the 3 channels")
   })
 })
