@@ -805,6 +805,30 @@ export const zeroTerminalSnr = <A extends Schedule>(
   ) as never
 }
 
+/**
+ * A discrete schedule whose ᾱ is at least this, 2⁻²⁴ unless told, so that its σ/α is finite: for samplers where α = 1, such as Euler's, after
+ * {@link zeroTerminalSnr} (diffusers' `EulerDiscreteScheduler` with `rescale_betas_zero_snr`).
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const leastSignal = (
+  { name, betas, alphasCumprod }: Discrete,
+  least: number = 2 ** -24
+): Discrete => {
+  demand(
+    least > 0 && least < alphasCumprod[0],
+    "Schedule.leastSignal",
+    "schedule",
+    `the least ᾱ must lie between 0 and the first one, ${alphasCumprod[0]}, not be ${least}`
+  )
+  return discrete(
+    `${name}, ᾱ of at least ${least}`,
+    betas,
+    alphasCumprod.map((each) => Math.max(each, least))
+  )
+}
+
 const silenced = ({ alphasCumprod }: Discrete, name: string): Discrete => {
   const roots = alphasCumprod.map((each) => single(Math.sqrt(each)))
   const [first, last] = [roots[0], roots[roots.length - 1]]

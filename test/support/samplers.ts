@@ -154,7 +154,9 @@ const sigmaPlan = (
 ): { readonly plan: Plan.Plan; readonly idle: boolean } => {
   const { num_inference_steps: count, custom_timesteps, set_kwargs } = c
   const config = { ...own, ...c.config }
-  const schedule = scheduleOf(config)
+  const schedule = config.rescale_betas_zero_snr
+    ? Schedule.leastSignal(scheduleOf(config))
+    : scheduleOf(config)
   const end = config.final_sigmas_type === "sigma_min" ? "first" : "zero"
   const given = set_kwargs?.sigmas as ReadonlyArray<number> | undefined
   if (given !== undefined) {
@@ -746,7 +748,7 @@ export const compare = Effect.fnUntraced(function* (
   const sum = (each: ReadonlyArray<number>) => each.reduce((a, b) => a + b, 0)
   c.trace.slice(0, timesteps.length).forEach(([timestep, magnitude, ...probed], i) => {
     const state = values.slice(i * size, (i + 1) * size)
-    check(`timestep ${i}`, timesteps[i], timestep, 1)
+    check(`timestep ${i}`, timesteps[i], timestep, 10)
     check(`Σ|x| after step ${i}`, sum(state.map(Math.abs)), magnitude, 0)
     probed.forEach((each, k) => {
       check(`x at ${probes[k]} after step ${i}`, state[probes[k]], each, magnitude / size)
