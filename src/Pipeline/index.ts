@@ -2,3 +2,4 @@
  * @since 0.1.0
  */
 export * as Networks from "./Networks.ts"
+export * as Sample from "./Sample.ts"
