@@ -4,7 +4,8 @@
  *
  * @since 0.1.0
  */
-import { demand } from "./DiffusionError.ts"
+import { DiffusionError, demand } from "./DiffusionError.ts"
+import * as distribution from "./internal/beta.ts"
 import * as field from "./internal/field.ts"
 import * as Schedule from "./Schedule.ts"
 
@@ -108,6 +109,17 @@ export const atLogSnr =
     return at(schedule, value > Schedule.logSnr(schedule, 0) ? 0 : 1)
   }
 
+/** What a network is told of σ/α: beyond the ends of the schedule the end, unless the schedule knows more. */
+const timestepAt = (schedule: Schedule.Schedule): ((sigma: number) => number) => {
+  const inner = atLogSnr(schedule)
+  return (sigma) => {
+    if (sigma === 0) return at(schedule, 0).timestep
+    return schedule.timestepOf === undefined
+      ? inner(-2 * Math.log(sigma)).timestep
+      : schedule.timestepOf(field.host, { alpha: 1, sigma })
+  }
+}
+
 /** Data itself. */
 const clean: Level = { timestep: 0, alpha: 1, sigma: 0 }
 
@@ -148,13 +160,103 @@ const finished = (
 export const fromTimes = (
   schedule: Schedule.Schedule,
   times: ReadonlyArray<number>,
-  options: EndOptions = {}
-): Plan =>
-  finished(
+  options: EndOptions = {},
+  what = "Plan.fromTimes"
+): Plan => {
+  times.forEach((t) => {
+    demand(t >= 0 && t <= 1, what, "plan", `times must lie between 0 and 1, but one is ${t}`)
+  })
+  return finished(
     schedule,
     times.map((t) => at(schedule, t)),
     options,
-    "Plan.fromTimes"
+    what
+  )
+}
+
+/**
+ * A plan of log-SNRs, from the noisiest on, in the coordinates of the schedule. Throws `DiffusionError` for one that the schedule does not
+ * reach.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromLogSnrs = (
+  schedule: Schedule.Schedule,
+  logSnrs: ReadonlyArray<number>,
+  options: EndOptions = {},
+  what = "Plan.fromLogSnrs"
+): Plan =>
+  fromTimes(
+    schedule,
+    logSnrs.map((value) => {
+      const t = schedule.time(value)
+      demand(
+        !Number.isNaN(t),
+        what,
+        "plan",
+        `log-SNRs of ${schedule.name} go from ${Schedule.logSnr(schedule, 1)} to ${Schedule.logSnr(schedule, 0)}, but one is ${value}`
+      )
+      return t
+    }),
+    options,
+    what
+  )
+
+/**
+ * A plan of `count` steps of equal time, from the time `from` to the time `to`, 1 and 0 unless told. Where it ends at `zero` the last level
+ * is data itself, instead of that at `to`.
+ *
+ * ```ts
+ * const plan = Plan.uniform(Schedule.vp(), 50, { to: 1e-3 })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const uniform = (
+  schedule: Schedule.Schedule,
+  count: number,
+  options: EndOptions & { readonly from?: number; readonly to?: number } = {}
+): Plan => {
+  const { from = 1, to = 0, end = "zero" } = options
+  const what = "Plan.uniform"
+  demandCount(what, count)
+  demand(from > to, what, "plan", `times must fall, but go from ${from} to ${to}`)
+  const times = linspace(from, to, count + 1)
+  return fromTimes(schedule, end === "last" ? times : times.slice(0, -1), options, what)
+}
+
+/**
+ * A plan of `count` levels of equal steps in log-SNR, in the coordinates of the schedule, and its end; between the schedule's ends unless
+ * told (Lu et al. 2022, arXiv:2206.00927, section 4.1).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const logSnrUniform = (
+  schedule: Schedule.Schedule,
+  count: number,
+  options: EndOptions & { readonly max?: number; readonly min?: number } = {}
+): Plan => {
+  const { max = Schedule.logSnr(schedule, 0), min = Schedule.logSnr(schedule, 1) } = options
+  const what = "Plan.logSnrUniform"
+  demandCount(what, count)
+  demand(
+    Number.isFinite(max - min) && max > min,
+    what,
+    "plan",
+    `the log-SNR goes from ${min} to ${max}: tell a finite \`min\` and a finite \`max\` above it for the schedule ${schedule.name}`
+  )
+  return fromLogSnrs(schedule, linspace(min, max, count), options, what)
+}
+
+const demandCount = (what: string, count: number): void =>
+  demand(
+    Number.isInteger(count) && count > 0,
+    what,
+    "plan",
+    `${count} steps must be a whole number above 0`
   )
 
 /** `count` numbers from `from` to `to`, both included. */
@@ -195,6 +297,14 @@ export const fromTimesteps = (
   what = "Plan.fromTimesteps"
 ): Plan => {
   const last = schedule.betas.length - 1
+  timesteps.forEach((timestep) => {
+    demand(
+      timestep >= 0 && timestep <= last,
+      what,
+      "plan",
+      `timesteps must lie between 0 and ${last}, but one is ${timestep}`
+    )
+  })
   const level = (timestep: number): Level => at(schedule, timestep / last)
   const ratio = (timestep: number): number => {
     const { alpha, sigma } = level(timestep)
@@ -294,7 +404,20 @@ export const timesteps = (
       const length = first === total ? count : Math.ceil(first / ratio)
       return Array.from({ length }, (_, i) => round(first - i * ratio) - 1)
     }
+    default:
+      return unknown("Plan.timesteps", "spacing", spacing, ["linspace", "leading", "trailing"])
   }
+}
+
+/** Refuses what is none of the choices. */
+const unknown = (
+  what: string,
+  option: string,
+  given: never,
+  choices: ReadonlyArray<string>
+): never => {
+  const message = `${what}: the ${option} must be one of ${choices.join(", ")}, not ${JSON.stringify(given)}`
+  throw new DiffusionError({ what, reason: "options", message })
 }
 
 /**
@@ -327,12 +450,8 @@ export const fromSigmas = (
   sigmas: ReadonlyArray<number>,
   options: EndOptions = {}
 ): Plan => {
-  const inner = atLogSnr(schedule)
-  const level = (sigma: number): Level => ({
-    timestep: sigma === 0 ? at(schedule, 0).timestep : inner(-2 * Math.log(sigma)).timestep,
-    alpha: 1,
-    sigma
-  })
+  const timestep = timestepAt(schedule)
+  const level = (sigma: number): Level => ({ timestep: timestep(sigma), alpha: 1, sigma })
   const { end = "zero" } = options
   const final = end === "zero" ? 0 : endsOf(schedule, {}).min
   const added = end !== "last" && final < sigmas[sigmas.length - 1]
@@ -344,31 +463,46 @@ export const fromSigmas = (
 }
 
 /**
- * A plan in the coordinates of exploding variance: the same levels with α = 1 and σ/α, where the state is larger by 1/α. Throws
- * `DiffusionError` for a level without signal.
+ * A plan in other coordinates: the same noise over signal and the same timesteps, with α² + σ² = 1, α = 1, or α + σ = 1, in which the
+ * state is larger or smaller. Throws `DiffusionError` for a level without signal where α should be 1.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const exploding = ({ levels, between }: Plan): Plan => {
-  const scaled = ({ timestep, alpha, sigma }: Level): Level => ({
-    timestep,
-    alpha: 1,
-    sigma: sigma / alpha
+export const withVariance = (
+  { levels, between }: Plan,
+  variance: Exclude<Schedule.Variance, "other">
+): Plan => {
+  const size = ({ alpha, sigma }: Level): number => {
+    if (variance === "exploding") return alpha
+    return variance === "flow" ? alpha + sigma : Math.hypot(alpha, sigma)
+  }
+  const scaled = (level: Level): Level => ({
+    timestep: level.timestep,
+    alpha: level.alpha / size(level),
+    sigma: level.sigma / size(level)
   })
-  levels.forEach(({ alpha }, i) => {
+  levels.forEach((level, i) => {
     demand(
-      alpha > 0,
-      "Plan.exploding",
+      size(level) > 0,
+      "Plan.withVariance",
       "plan",
       `level ${i} has no signal, so its noise is infinite beside it: leave it out, or take a sampler that does not need it`
     )
   })
-  return make(levels.map(scaled), (value) => scaled(between(value)), "Plan.exploding")
+  return make(levels.map(scaled), (value) => scaled(between(value)), "Plan.withVariance")
 }
 
 /**
- * A plan in the coordinates of preserved variance: the same levels with α² + σ² = 1, where the state is as large as data or smaller.
+ * {@link withVariance} for exploding variance: with α = 1 and σ/α.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const exploding = (plan: Plan): Plan => withVariance(plan, "exploding")
+
+/**
+ * {@link withVariance} for preserved variance, with α² + σ² = 1: the state is as large as data or smaller.
  *
  * ```ts
  * const plan = Plan.preserving(Plan.karras(Schedule.scaledLinear(), 20))
@@ -377,12 +511,26 @@ export const exploding = ({ levels, between }: Plan): Plan => {
  * @since 0.1.0
  * @category combinators
  */
-export const preserving = ({ levels, between }: Plan): Plan => {
-  const scaled = ({ timestep, alpha, sigma }: Level): Level => {
-    const size = Math.hypot(alpha, sigma)
-    return { timestep, alpha: alpha / size, sigma: sigma / size }
-  }
-  return make(levels.map(scaled), (value) => scaled(between(value)), "Plan.preserving")
+export const preserving = (plan: Plan): Plan => withVariance(plan, "preserving")
+
+/**
+ * A plan whose levels have `factor` times as much noise over signal, λ − 2 log factor, in the same coordinates, and the timesteps that
+ * belong to that: for images which are that many times as wide and high as those that the plan is for. Levels without noise or without
+ * signal stay. Throws `DiffusionError` for levels that the schedule does not reach; then plan along `Schedule.shifted`, or begin later.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const shifted = ({ levels, between }: Plan, factor: number): Plan => {
+  demand(
+    factor > 0 && Number.isFinite(factor),
+    "Plan.shifted",
+    "plan",
+    `the factor must be above 0, not ${factor}`
+  )
+  const moved = (level: Level): Level =>
+    level.sigma === 0 || level.alpha === 0 ? level : between(logSnr(level) - 2 * Math.log(factor))
+  return make(levels.map(moved), between, "Plan.shifted")
 }
 
 /**
@@ -487,12 +635,7 @@ const graded = (
   sigma: (place: number, ends: { readonly max: number; readonly min: number }) => number
 ): Plan => {
   const ends = endsOf(schedule, options)
-  demand(
-    Number.isInteger(count) && count > 0,
-    what,
-    "plan",
-    `${count} steps must be a whole number above 0`
-  )
+  demandCount(what, count)
   demand(
     ends.min > 0 && Number.isFinite(ends.max) && ends.max > ends.min,
     what,
@@ -525,7 +668,8 @@ export const karras = (
 }
 
 /**
- * σ falls exponentially: uniform in log-SNR. Then 0.
+ * σ falls exponentially, uniform in log-SNR for the `power` 1, which it has unless told; for others log σ falls along that power of the way
+ * that is left (k-diffusion's "polyexponential"). Then 0.
  *
  * @since 0.1.0
  * @category constructors
@@ -533,11 +677,187 @@ export const karras = (
 export const exponential = (
   schedule: Schedule.Schedule,
   count: number,
-  options: Ends & EndOptions = {}
-): Plan =>
-  graded("Plan.exponential", schedule, count, options, (place, { max, min }) =>
-    Math.exp(Math.log(max) + place * (Math.log(min) - Math.log(max)))
+  options: Ends & EndOptions & { readonly power?: number } = {}
+): Plan => {
+  const { power = 1 } = options
+  demand(power > 0, "Plan.exponential", "plan", `the power must be above 0, not ${power}`)
+  return graded("Plan.exponential", schedule, count, options, (place, { max, min }) =>
+    Math.exp(Math.log(min) + (1 - place) ** power * (Math.log(max) - Math.log(min)))
   )
+}
+
+/**
+ * σ at quantiles of a beta distribution between its ends, most of them near these: σᵢ = min + (max − min)·Q(1 − i/(n − 1)), with a = b = 0.6
+ * unless told. Then 0. With `over: "time"` it is the time that lies at quantiles (Lee et al. 2024, "Beta sampling is all you need",
+ * arXiv:2407.12173; diffusers' `use_beta_sigmas` takes σ).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const beta = (
+  schedule: Schedule.Schedule,
+  count: number,
+  options: Ends &
+    EndOptions & { readonly a?: number; readonly b?: number; readonly over?: "sigma" | "time" } = {}
+): Plan => {
+  const { a = 0.6, b = 0.6, over = "sigma" } = options
+  demand(
+    a > 0 && b > 0 && Number.isFinite(a + b),
+    "Plan.beta",
+    "plan",
+    `a and b must be above 0, not ${a} and ${b}`
+  )
+  const timeOf = (sigma: number): number => schedule.time(-2 * Math.log(sigma))
+  return graded("Plan.beta", schedule, count, options, (place, { max, min }) => {
+    const q = distribution.quantile(1 - place, a, b)
+    if (over === "sigma" || q === 0 || q === 1) return min + q * (max - min)
+    const [first, last] = [timeOf(min), timeOf(max)]
+    const level = Schedule.mixture(schedule, first + q * (last - first))
+    return level.sigma / level.alpha
+  })
+}
+
+/** Levels that were found best for ten steps (Sabour et al. 2024, arXiv:2404.14507). */
+const steps10 = {
+  sd: {
+    timesteps: [999, 850, 736, 645, 545, 455, 343, 233, 124, 24],
+    sigmas: [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152]
+  },
+  sdxl: {
+    timesteps: [999, 845, 730, 587, 443, 310, 193, 116, 53, 13],
+    sigmas: [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.38, 0.234, 0.113]
+  },
+  svd: {
+    timesteps: undefined,
+    sigmas: [700, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034]
+  }
+} as const
+
+/**
+ * "Align Your Steps": levels that were found best for ten steps of Stable Diffusion 1.5 (`sd`), XL (`sdxl`) and Video (`svd`), and for other
+ * numbers of steps interpolated between them, linearly in log σ (Sabour et al. 2024, arXiv:2404.14507). Then 0. By `timesteps`, in the
+ * coordinates of the schedule, they are the published ones for ten steps, and else those of the σ's; `svd` has no others.
+ *
+ * ```ts
+ * const schedule = Schedule.scaledLinear({ start: 0.00085, end: 0.012 })
+ * const plan = Plan.ays("sd", schedule, 10)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const ays = (
+  model: keyof typeof steps10,
+  schedule: Schedule.Schedule,
+  count: number,
+  options: EndOptions & { readonly by?: "sigmas" | "timesteps" } = {}
+): Plan => {
+  const what = "Plan.ays"
+  demand(
+    model in steps10,
+    what,
+    "options",
+    `there are levels for ${Object.keys(steps10).join(", ")}, not for ${JSON.stringify(model)}`
+  )
+  demandCount(what, count)
+  const { timesteps, sigmas } = steps10[model]
+  const logs = sigmas.map(Math.log)
+  const found = linspace(0, sigmas.length - 1, count).map((place) => {
+    const low = Math.min(Math.floor(place), sigmas.length - 2)
+    const part = place - low
+    if (part === 0 || part === 1) return sigmas[low + part]
+    return Math.exp((1 - part) * logs[low] + part * logs[low + 1])
+  })
+  if (options.by !== "timesteps") return fromSigmas(schedule, found, options)
+  if (timesteps === undefined || count !== sigmas.length || !Schedule.isDiscrete(schedule)) {
+    const [max, min] = [0, 1].map((t) => Schedule.logSnr(schedule, t))
+    // published σ's are rounded
+    const values = found.map((sigma) => Math.min(Math.max(-2 * Math.log(sigma), min), max))
+    return fromLogSnrs(schedule, values, options, what)
+  }
+  return fromTimesteps(schedule, timesteps, options, what)
+}
+
+// ── EDM's table ──────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * The discretisations that EDM compares (Karras et al. 2022, arXiv:2206.00364, table 1), of whatever schedule.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Discretization = "vp" | "ve" | "iddpm" | "edm"
+
+const range = {
+  // of β from 0.1 to 19.2, at the times 0.001 and 1
+  vp: [Math.sqrt(Math.expm1(0.5 * 19.1 * 1e-6 + 0.1 * 1e-3)), Math.sqrt(Math.expm1(9.65))],
+  ve: [0.02, 100],
+  iddpm: [0.002, 81],
+  edm: [0.002, 80]
+} as const
+
+/** iDDPM's thousand levels of noise, from the noisiest on: the cosine schedule with ratios of ᾱ of at least 0.001. */
+const iddpmSigmas = (): ReadonlyArray<number> => {
+  const total = 1000
+  const alphaBar = (j: number) => Math.sin((0.5 * Math.PI * j) / total / 1.008) ** 2
+  const sigmas = new Array<number>(total + 1).fill(0)
+  for (let j = total; j > 0; j--) {
+    const ratio = Math.max(alphaBar(j - 1) / alphaBar(j), 0.001)
+    sigmas[j - 1] = Math.sqrt((sigmas[j] ** 2 + 1) / ratio - 1)
+  }
+  return sigmas
+}
+
+/**
+ * `count` levels of σ and 0, as EDM's table 1 has them for VP (uniform in time from 1 to 0.001, with β from `min` to `max` of σ), VE (σ²
+ * exponential), iDDPM (uniform among the thousand levels of the cosine schedule) and EDM ({@link karras}); between the ends that belong to
+ * each unless told. With {@link withVariance} for the scaling and the samplers' own choice of variable it is the grid of EDM's ablation.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const discretized = (
+  by: Discretization,
+  schedule: Schedule.Schedule,
+  count: number,
+  options: Ends & EndOptions = {}
+): Plan => {
+  const what = "Plan.discretized"
+  demand(
+    by in range,
+    what,
+    "options",
+    `there are ${Object.keys(range).join(", ")}, not ${JSON.stringify(by)}`
+  )
+  const { min = range[by][0], max = range[by][1] } = options
+  const all = { ...options, min, max }
+  switch (by) {
+    case "edm":
+      return karras(schedule, count, all)
+    case "ve":
+      return exponential(schedule, count, all)
+    case "vp": {
+      const first = 1e-3
+      const [low, high] = [Math.log1p(min ** 2), Math.log1p(max ** 2)]
+      const rise = (2 * (low / first - high)) / (first - 1)
+      const start = high - rise / 2
+      return graded(what, schedule, count, all, (place) => {
+        const t = 1 + place * (first - 1)
+        return Math.sqrt(Math.expm1((rise / 2) * t * t + start * t))
+      })
+    }
+    case "iddpm": {
+      const known = iddpmSigmas().filter((sigma) => sigma >= min && sigma <= max)
+      demand(
+        count <= known.length,
+        what,
+        "plan",
+        `between ${max} and ${min} there are ${known.length} levels, and so no ${count} steps`
+      )
+      return graded(what, schedule, count, all, (place) => known[round(place * (known.length - 1))])
+    }
+  }
+}
 
 // ── Rectified flow ───────────────────────────────────────────────────────────────────────────────
 
@@ -557,8 +877,7 @@ export interface FlowOptions extends EndOptions {
   readonly steps?: number
 }
 
-const shifted = (shift: number, sigma: number): number =>
-  (shift * sigma) / (1 + (shift - 1) * sigma)
+const along = (shift: number, sigma: number): number => (shift * sigma) / (1 + (shift - 1) * sigma)
 
 /**
  * A plan of rectified flow, α = 1 − σ, from σ's that fall from at most 1 and are still to be shifted. Throws `DiffusionError` for a σ outside
@@ -584,11 +903,11 @@ export const fromFlow = (sigmas: ReadonlyArray<number>, options: FlowOptions = {
     `σ must lie between 0 and 1, but σ ${outside} is ${sigmas[outside]}`
   )
   const level = (sigma: number): Level => ({ timestep: sigma * steps, alpha: 1 - sigma, sigma })
-  const moved = sigmas.map((sigma) => shifted(shift, sigma))
-  const last = moved[moved.length - 1]
+  const stretched = sigmas.map((sigma) => along(shift, sigma))
+  const last = stretched[stretched.length - 1]
   const stretch = terminal === undefined ? 1 : (1 - last) / (1 - terminal)
-  const final = end === "zero" ? 0 : shifted(shift, 1 / steps)
-  const all = moved.map((sigma) => 1 - (1 - sigma) / stretch)
+  const final = end === "zero" ? 0 : along(shift, 1 / steps)
+  const all = stretched.map((sigma) => 1 - (1 - sigma) / stretch)
   const added = end !== "last" && final < all[all.length - 1]
   return make(
     [...all, ...(added ? [final] : [])].map(level),
@@ -612,13 +931,8 @@ export const flow = (
   count: number,
   options: FlowOptions & { readonly last?: number } = {}
 ): Plan => {
-  const { shift = 1, steps = 1000, last = shifted(shift, 1 / steps) } = options
-  demand(
-    Number.isInteger(count) && count > 0,
-    "Plan.flow",
-    "plan",
-    `${count} steps must be a whole number above 0`
-  )
+  const { shift = 1, steps = 1000, last = along(shift, 1 / steps) } = options
+  demandCount("Plan.flow", count)
   return fromFlow(linspace(1, last, count), options)
 }
 
