@@ -7,9 +7,9 @@
 import { Shape, Tensor } from "../Tensor/index.ts"
 import * as Conv from "./Conv.ts"
 import * as Dense from "./Dense.ts"
+import { demand, divisors, requireCounts } from "./internal/config.ts"
 import { flattened } from "./internal/features.ts"
 import * as Layer from "./Layer.ts"
-import { ConfigError } from "./LayerError.ts"
 import * as Norm from "./Norm.ts"
 
 /**
@@ -54,15 +54,7 @@ const joined = (x: Tensor.Any, space: Shape.Shape): Tensor.Tensor => {
 
 /** The width of all heads together. */
 const widthOf = (what: string, { heads = 4, headWidth = 32 }: Options): number => {
-  for (const [path, value] of Object.entries({ heads, headWidth })) {
-    if (!(Number.isInteger(value) && value > 0)) {
-      throw new ConfigError({
-        what,
-        path,
-        message: `${what}: ${path} must be a whole number of at least 1, not ${value}`
-      })
-    }
-  }
+  requireCounts(what, { heads, headWidth })
   return heads * headWidth
 }
 
@@ -145,14 +137,14 @@ export const block = (options: {
   readonly headWidth?: number
 }) => {
   const { channels, groups, epsilon = 1e-5, headWidth = channels } = options
+  requireCounts("Attention.block", { channels, headWidth })
   const heads = channels / headWidth
-  if (!Number.isInteger(heads)) {
-    throw new ConfigError({
-      what: "Attention.block",
-      path: "headWidth",
-      message: `Attention.block: ${channels} channels do not divide into heads of ${headWidth}`
-    })
-  }
+  demand(
+    Number.isInteger(heads),
+    "Attention.block",
+    "headWidth",
+    `${channels} channels do not divide into heads of ${headWidth}; ${divisors(channels).join(", ")} would work`
+  )
   const dense = () => Dense.make({ in: channels, out: channels })
   return Layer.make(
     {

@@ -23,8 +23,8 @@ import * as DynamicBlock from "./DynamicBlock.ts"
 import * as Embedding from "./Embedding.ts"
 import * as Initializer from "./Initializer.ts"
 import * as Integrator from "./Integrator.ts"
-import { decode } from "./internal/config.ts"
-import { floatOf } from "./internal/features.ts"
+import { decode, demand, requireGroups } from "./internal/config.ts"
+import { floatOf, spread } from "./internal/features.ts"
 import * as network from "./internal/network.ts"
 import { Positive, withDefault } from "./internal/schema.ts"
 import * as Layer from "./Layer.ts"
@@ -227,6 +227,15 @@ const sinusoids = (width: number): Initializer.Initializer => {
 const resized = (x: Tensor.Tensor, scale: number): Tensor.Tensor =>
   Tensor.resize(x, { scale, mode: "linear" }) as Tensor.Tensor
 
+/** Instance norm makes 0 of whatever stands alone in its channel: nothing would reach the middle. */
+const requirePlaces = ({ norm, levels }: Config, path: string, sizes: ReadonlyArray<number>) =>
+  demand(
+    norm !== "instance" || sizes.some((size) => size > 2 ** levels),
+    "CUNet",
+    path,
+    `after ${levels} halvings one place is left of ${sizes.join(" × ")}, of which instance norm makes 0: take larger images, fewer levels or the norm "group"`
+  )
+
 /**
  * As {@link make}, from a complete configuration, with whatever integrator; throws the error.
  *
@@ -234,11 +243,20 @@ const resized = (x: Tensor.Tensor, scale: number): Tensor.Tensor =>
  * @category constructors
  */
 export const makeUnsafe = (config: Config, integrator?: Integrator.Integrator): CUNet => {
-  const { levels } = config
+  const { levels, width, augment, size } = config
+  if (config.norm === "group") {
+    const blocks = Array.from({ length: levels + 1 }, (_, i) => 2 * width * 2 ** i + augment)
+    requireGroups("CUNet", config.groups, [width, ...blocks])
+  }
   network.requireSize("CUNet", config, levels)
+  if (size !== undefined) {
+    const sizes = typeof size === "number" ? spread(size, config.dimensions) : size
+    requirePlaces(config, "size", sizes)
+  }
   const { parameters, apply } = build(config, integrator ?? Integrator.of(config.integrator))
   const checked: typeof apply = (values, image, ...given) => {
     network.requireImage("CUNet", config, image, levels)
+    requirePlaces(config, "image", image.shape.slice(2))
     return apply(values, image, ...given)
   }
   return { config, halvings: levels, parameters: parameters as never, apply: checked as never }

@@ -6,6 +6,7 @@
  */
 import { type Shape, Tensor } from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
+import { demand, requireCounts } from "./internal/config.ts"
 import { overSpace, spread } from "./internal/features.ts"
 import { valueOf } from "./internal/values.ts"
 import type { Features, Layer } from "./Layer.ts"
@@ -53,6 +54,8 @@ const withBias = (what: string, y: Tensor.Any, values: unknown, bias?: boolean):
 /** Throws a `ConfigError` for groups and sizes that make no kernel. */
 const checked = (what: string, options: Common<number, number, number, boolean>): void => {
   const { groups = 1, dimensions = 2 } = options
+  requireCounts(what, { in: options.in, out: options.out, groups })
+  demand([1, 2, 3].includes(dimensions), what, "dimensions", `must be 1, 2 or 3, not ${dimensions}`)
   const refuse = (path: string, message: string) => {
     throw new ConfigError({ what, path, message: `${what}: ${message}` })
   }
@@ -70,6 +73,7 @@ const checked = (what: string, options: Common<number, number, number, boolean>)
         `\`${path}\` has ${sizes.length} entries for ${dimensions} spatial axes (\`dimensions\`)`
       )
     }
+    for (const size of spread(sizes ?? 1, dimensions)) requireCounts(what, { [path]: size })
   }
 }
 

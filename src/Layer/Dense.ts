@@ -5,6 +5,7 @@
  */
 import { Tensor } from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
+import { requireCounts } from "./internal/config.ts"
 import { valueOf } from "./internal/values.ts"
 import type { Layer } from "./Layer.ts"
 import * as Parameter from "./Parameter.ts"
@@ -18,7 +19,8 @@ export type Parameters<In extends number, Out extends number, B extends boolean>
 } & (B extends false ? {} : { readonly bias: Parameter.Parameter<readonly [Out], "float32"> })
 
 /**
- * `[batch, in]` → `[batch, out]`; at run time any number of leading axes. Begins as PyTorch's `Linear` unless told.
+ * `[batch, in]` → `[batch, out]`; at run time any number of leading axes. Begins as PyTorch's `Linear` unless told. Throws
+ * `ConfigError` for widths that are no whole numbers of at least 1.
  *
  * @since 0.1.0
  * @category constructors
@@ -39,6 +41,7 @@ export const make = <
   Tensor.Tensor<readonly [number, In]>,
   Tensor.Tensor<readonly [number, Out]>
 > => {
+  requireCounts("Dense.make", { in: options.in, out: options.out })
   const shape = [options.out, options.in] as const
   const parameters = {
     weight: Parameter.make(shape, options.initializer ?? Initializer.torch),

@@ -6,10 +6,10 @@
  */
 import { type Shape, Tensor } from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
+import { requireCounts, requireGroups } from "./internal/config.ts"
 import { overSpace } from "./internal/features.ts"
 import { valueOf } from "./internal/values.ts"
 import type { Layer } from "./Layer.ts"
-import { ConfigError } from "./LayerError.ts"
 import * as Parameter from "./Parameter.ts"
 
 /**
@@ -60,16 +60,8 @@ export const group = <const C extends number, const A extends boolean = true>(op
   readonly affine?: A
 }): Normalization<Affine<C, NoInfer<A>>> => {
   const { channels, groups, epsilon = 1e-5 } = options
-  if (!(Number.isInteger(groups) && groups > 0 && channels % groups === 0)) {
-    const divisors = Array.from({ length: channels }, (_, i) => i + 1).filter(
-      (each) => channels % each === 0
-    )
-    throw new ConfigError({
-      what: "Norm.group",
-      path: "groups",
-      message: `Norm.group: ${channels} channels do not divide into ${groups} groups; ${divisors.join(", ")} would work`
-    })
-  }
+  requireCounts("Norm.group", { channels, groups })
+  requireGroups("Norm.group", groups, [channels])
   return {
     kind: "group norm",
     parameters: affine(channels, options.affine),

@@ -18,7 +18,7 @@ import * as Activation from "./Activation.ts"
 import * as Attention from "./Attention.ts"
 import * as Conv from "./Conv.ts"
 import * as Embedding from "./Embedding.ts"
-import { decode, demand } from "./internal/config.ts"
+import { decode, demand, requireGroups } from "./internal/config.ts"
 import * as diffusers from "./internal/diffusers.ts"
 import { floatOf } from "./internal/features.ts"
 import * as network from "./internal/network.ts"
@@ -79,7 +79,10 @@ export const Config = Schema.Struct({
   /** What embeddings do in a residual block (see `ResidualBlock`). */
   conditioning: withDefault(Schema.Literals(["shift", "scaleShift"]), "shift"),
   activation: withDefault(Schema.Literals(Activation.names), "silu"),
-  dropout: withDefault(Schema.Finite, 0),
+  dropout: withDefault(
+    Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThan(1)),
+    0
+  ),
   /** How times are embedded: sinusoids for times up to 1,000 or so, Fourier features for those of the size of 1. */
   time: withDefault(Schema.Literals(["sinusoid", "fourier"]), "sinusoid"),
   /** Cosines before sines. */
@@ -363,6 +366,10 @@ export const makeUnsafe = (config: Config): UNet => {
     "attention",
     `there are ${attention?.length} entries for ${multipliers.length} levels`
   )
+  const widths = multipliers.map((each) => each * config.width)
+  // DDPM's blocks of the order `post` norm what they make, not what the first convolution does
+  const first = config.layout === "ddpm" && config.order === "post" ? [] : [config.width]
+  requireGroups("UNet", config.groups, [...first, ...widths])
   const halvings = multipliers.length - 1
   network.requireSize("UNet", config, halvings)
   const { parameters, apply } = config.layout === "ddpm" ? ddpm(config) : lucidrains(config)

@@ -2,10 +2,14 @@
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
 import {
+  Attention,
+  Conv,
   CUNet,
+  Dense,
   Integrator,
-  type LayerError,
+  LayerError,
   Network,
+  Norm,
   Parameter,
   UNet
 } from "../../src/Layer/index.ts"
@@ -142,7 +146,25 @@ describe("what is wrong is named, with what would work", () => {
       "size",
       "3 sizes for 2 dimensions"
     ],
-    ["a rate of dropout", UNet.make({ ...unet, dropout: 1 }), "rate", "below 1"]
+    ["a rate of dropout", UNet.make({ ...unet, dropout: 1 }), "dropout", "less than 1"],
+    [
+      "channels that divide into groups at some levels only",
+      CUNet.make({ ...cunet, augment: 3 }),
+      "groups",
+      "19 channels do not divide into 8 groups; 1 would work"
+    ],
+    [
+      "instance norm of a single place",
+      CUNet.make({ ...cunet, norm: "instance", size: 4 }),
+      "size",
+      "one place is left of 4 × 4, of which instance norm makes 0: take larger images"
+    ],
+    [
+      "heads that do not fit",
+      UNet.make({ ...unet, headWidth: 5 }),
+      "headWidth",
+      "do not divide into heads of 5; 1, 2, 4, 8, 16, 32 would work"
+    ]
   ]
   for (const [what, effect, path, words] of cases) {
     it(what, () => {
@@ -161,6 +183,31 @@ describe("what is wrong is named, with what would work", () => {
     expect(given([1, 1, 30, 32])).toThrow("multiples of 4 can, such as 28 and 32")
     expect(given([1, 3, 32, 32])).toThrow("needs [batch, 1, …] with 2 spatial axes")
     expect(given([1, 1, 32])).toThrow("needs [batch, 1, …] with 2 spatial axes")
+    const instance = Effect.runSync(CUNet.make({ ...cunet, norm: "instance" }))
+    const apply = (size: number) => () =>
+      instance.apply(weightsOf(instance), Tensor.zeros([1, 1, size, size]) as Tensor.Tensor, {
+        time: Tensor.zeros([1])
+      })
+    expect(apply(4)).toThrow("instance norm makes 0")
+    expect(apply(8)).not.toThrow()
+  })
+
+  it("sizes of layers that are none", () => {
+    const shared = { in: 2, out: 2, kernel: 3 }
+    for (const [path, build] of [
+      ["in", () => Conv.make({ ...shared, in: 0 })],
+      ["kernel", () => Conv.make({ ...shared, kernel: [3, 0] })],
+      ["stride", () => Conv.transposed({ ...shared, stride: -1 })],
+      ["dilation", () => Conv.make({ ...shared, dilation: 1.5 })],
+      ["groups", () => Conv.make({ ...shared, groups: -1 })],
+      ["dimensions", () => Conv.make({ ...shared, dimensions: 4 })],
+      ["out", () => Dense.make({ in: 2, out: Number.NaN })],
+      ["channels", () => Norm.group({ channels: 0, groups: 1 })],
+      ["headWidth", () => Attention.block({ channels: 4, headWidth: -2 })]
+    ] as const) {
+      const error = failure(LayerError.attempt<unknown>(build))
+      expect([error.path, error.message]).toEqual([path, expect.stringContaining("must be")])
+    }
   })
 
   it("a label that is missing", () => {

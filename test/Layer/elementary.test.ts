@@ -25,7 +25,7 @@ describe("configurations", () => {
   refuses(
     "no groups",
     () => Conv.make({ in: 4, out: 4, kernel: 1, groups: 0 }),
-    "do not divide into 0 groups"
+    "groups: must be a whole number of at least 1, not 0"
   )
   refuses(
     "kernels of other axes",

@@ -132,7 +132,7 @@ describe("odeon cost", () => {
   refuses(
     "what layers refuse",
     ["cunet", "--set", "width=3"],
-    "odeon: Norm.group: 3 channels do not divide into 8 groups; 1, 3 would work"
+    "odeon: CUNet: groups: 3 channels do not divide into 8 groups; 1, 3 would work"
   )
   refuses(
     "a value that breaks off",
