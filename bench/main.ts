@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- resnet [--rounds 5] [--batch 16] [--width 64] [--size 32] [--depth 4] [--json]`
  * `npm run bench -- networks [--rounds 3] [--batch 16] [--size 32] [--only cunet-public] [--json]`
+ * `npm run bench -- sample [--rounds 7] [--batch 16] [--size 32] [--steps 10] [--only cunet-public] [--json]`
  * `npm run bench -- solver [--rounds 5] [--batch 1024] [--width 32] [--out docs/work-precision.svg] [--json]`
  *
  * On the device that `ODEON_DEVICE` names; beside PyTorch where `ODEON_PEER_PYTHON` names a Python that has it.
@@ -12,12 +13,14 @@ import * as Effect from "effect/Effect"
 import { Device } from "../src/Device/index.ts"
 import * as Networks from "./networks.ts"
 import * as Resnet from "./resnet.ts"
+import * as Sample from "./sample.ts"
 import * as Solver from "./solver.ts"
 import { type Timing, table } from "./support/compare.ts"
 import type { Result } from "./support/steps.ts"
 
 const usage = `usage: npm run bench -- resnet [--rounds 5] [--batch 16] [--width 64] [--size 32] [--depth 4] [--json]
        npm run bench -- networks [--rounds 3] [--batch 16] [--size 32] [--only cunet-public] [--json]
+       npm run bench -- sample [--rounds 7] [--batch 16] [--size 32] [--steps 10] [--only cunet-public] [--json]
        npm run bench -- solver [--rounds 5] [--batch 1024] [--width 32] [--out docs/work-precision.svg] [--json]`
 
 const { values, positionals } = parseArgs({
@@ -27,9 +30,12 @@ const { values, positionals } = parseArgs({
     only: { type: "string" },
     out: { type: "string", default: "docs/work-precision.svg" },
     ...Object.fromEntries(
-      Object.keys({ ...Resnet.defaults, ...Networks.defaults, ...Solver.defaults }).map(
-        (key) => [key, { type: "string" }] as const
-      )
+      Object.keys({
+        ...Resnet.defaults,
+        ...Networks.defaults,
+        ...Sample.defaults,
+        ...Solver.defaults
+      }).map((key) => [key, { type: "string" }] as const)
     )
   }
 })
@@ -93,6 +99,30 @@ const networks = Effect.gen(function* () {
   }
 })
 
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+
+const sample = Effect.gen(function* () {
+  const device = yield* Device.Device
+  const options = optionsOf(Sample.defaults)
+  if (!values.json) yield* Console.log(`device ${device.name}: ${device.description}\n`)
+  const only = values.only as string | undefined
+  for (const network of only === undefined ? Sample.names : [only]) {
+    const result = yield* Sample.run(options, network)
+    if (values.json) {
+      yield* Console.log(JSON.stringify({ benchmark: "sample", options, ...result }))
+      continue
+    }
+    yield* Console.log(`${network}, a step of ${options.batch} images:`)
+    yield* Console.log(timingsTable(result.timings))
+    for (const { sampler, median, quartiles } of result.overheads) {
+      yield* Console.log(
+        `${sampler}: ${percent(median)} over the network alone (quartiles of the rounds ${quartiles.map(percent).join(" and ")})`
+      )
+    }
+    yield* Console.log("")
+  }
+})
+
 const solver = Effect.gen(function* () {
   const device = yield* Device.Device
   const options = optionsOf(Solver.defaults)
@@ -116,9 +146,12 @@ const solver = Effect.gen(function* () {
   yield* Console.log(`work–precision diagrams: ${picture}`)
 })
 
-const benchmarks: Readonly<Record<string, typeof resnet | typeof networks | typeof solver>> = {
+const benchmarks: Readonly<
+  Record<string, typeof resnet | typeof networks | typeof sample | typeof solver>
+> = {
   resnet,
   networks,
+  sample,
   solver
 }
 const chosen = benchmarks[positionals[0]]
