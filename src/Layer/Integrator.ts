@@ -30,7 +30,7 @@ export interface Integrator {
   readonly method: Method.Any | SecondOrder.Method
   readonly steps: Integration.Steps
   readonly adjoint: Adjoint.Adjoint
-  /** See `Adjoint.Problem`. */
+  /** See `Adjoint.Problem`: 1,000 unless told, whose time gradients of `direct` and `checkpointed` take however few there are. */
   readonly maximumSteps?: number
 }
 
@@ -105,6 +105,14 @@ const named = <T extends Readonly<Record<string, unknown>>>(all: T) =>
   Schema.Literals(Object.keys(all) as ReadonlyArray<keyof T & string>)
 
 /**
+ * Steps that configurations let a controller try: a block that needs more is hardly worth its time.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const defaultMaximumSteps = 100
+
+/**
  * An integrator by name: so many equal steps, or a tolerance for adaptive ones. One step of the 3/8 rule unless told.
  *
  * ```json
@@ -123,6 +131,10 @@ export const Config = Schema.Struct({
       Schema.Struct({
         relative: Schema.Finite,
         absolute: Schema.Finite,
+        /**
+         * Steps tried at most, {@link defaultMaximumSteps} unless told. Gradients of `direct` and `checkpointed` take the time of so many,
+         * however few there are. Where they do not suffice, the state stays where it is, and gradients are NaN.
+         */
         maximumSteps: Schema.optionalKey(Positive)
       })
     ]),
@@ -146,12 +158,8 @@ export type Config = typeof Config.Type
 export const of = ({ method, steps, adjoint }: Config): Integrator => {
   const shared = { method: methods[method], adjoint: adjoints[adjoint] }
   if (typeof steps === "number") return { ...shared, steps: { count: steps } }
-  const { maximumSteps, ...tolerance } = steps
-  return {
-    ...shared,
-    steps: controller(tolerance),
-    ...(maximumSteps === undefined ? {} : { maximumSteps })
-  }
+  const { maximumSteps = defaultMaximumSteps, ...tolerance } = steps
+  return { ...shared, steps: controller(tolerance), maximumSteps }
 }
 
 const controller = (tolerance: Controller.Options): Controller.Controller => {

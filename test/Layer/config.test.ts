@@ -240,6 +240,14 @@ describe("configurations", () => {
     expect(Effect.runSync(CUNet.make(JSON.parse(JSON.stringify(config)))).config).toEqual(config)
   })
 
+  it("bound the steps of a controller, whose number gradients take the time of", () => {
+    const steps = { relative: 1e-3, absolute: 1e-3 }
+    const bound = (given: Exclude<Integrator.Config["steps"], number>) =>
+      Integrator.of({ method: "dopri5", steps: given, adjoint: "direct" }).maximumSteps
+    expect(bound(steps)).toBe(Integrator.defaultMaximumSteps)
+    expect(bound({ ...steps, maximumSteps: 7 })).toBe(7)
+  })
+
   it("make each switch of the ablations", () => {
     const paths = (options: Partial<CUNet.Options>) =>
       Parameter.entries(Effect.runSync(CUNet.make({ ...cunet, ...options })).parameters).map(
