@@ -789,8 +789,8 @@ export const ays = (
 export type Discretization = "vp" | "ve" | "iddpm" | "edm"
 
 const range = {
-  // of β from 0.1 to 19.2, at the times 0.001 and 1
-  vp: [Math.sqrt(Math.expm1(0.5 * 19.1 * 1e-6 + 0.1 * 1e-3)), Math.sqrt(Math.expm1(9.65))],
+  // of β from 0.1 to 20, at the times 0.001 and 1
+  vp: [Math.sqrt(Math.expm1(0.5 * 19.9 * 1e-6 + 0.1 * 1e-3)), Math.sqrt(Math.expm1(10.05))],
   ve: [0.02, 100],
   iddpm: [0.002, 81],
   edm: [0.002, 80]

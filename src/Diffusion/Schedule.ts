@@ -155,6 +155,9 @@ const within = (t: number): number =>
 const bisect = (f: (t: number) => number, value: number): number => {
   let [low, high] = [0, 1]
   if (!(value <= f(low) && value >= f(high))) return Number.NaN
+  // the ends themselves, where the log-SNR may be infinite
+  if (value === f(low)) return low
+  if (value === f(high)) return high
   for (let i = 0; i < 200 && high - low > Number.EPSILON * low; i++) {
     const middle = (low + high) / 2
     if (f(middle) >= value) low = middle
