@@ -1,0 +1,109 @@
+/** Methods for stochastic differential equations as samplers, on data whose denoiser is known. */
+import { layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { describe, expect, it } from "vitest"
+import * as Device from "../../src/Device/Device.ts"
+import * as Ode from "../../src/Diffusion/Ode.ts"
+import * as Plan from "../../src/Diffusion/Plan.ts"
+import * as Sampler from "../../src/Diffusion/Sampler.ts"
+import * as Schedule from "../../src/Diffusion/Schedule.ts"
+import * as Sde from "../../src/Diffusion/Sde.ts"
+import { Sde as Methods, Tableau } from "../../src/Solver/index.ts"
+import { HostRandom, Random, Tensor } from "../../src/Tensor/index.ts"
+import { evaluate } from "../support/device.ts"
+import * as Gaussians from "../support/gaussians.ts"
+
+const data = Gaussians.mixture([
+  { weight: 1, mean: [-0.7, 0.2], deviation: [0.4, 0.6] },
+  { weight: 2, mean: [0.6, -0.3], deviation: 0.5 }
+])
+const denoiser = Gaussians.denoiser(data)
+const vp = Schedule.vp()
+const key = Random.key(11)
+
+const normals = (count: number, seed = 5) =>
+  HostRandom.normal(HostRandom.key(seed), [count, 2], { dtype: "float64" })
+
+/** `count` steps of equal size in log-SNR or time. */
+const uniform = (
+  variable: "time" | "logSnr",
+  count: number,
+  [from, to]: readonly [number, number],
+  schedule: Schedule.Schedule = vp
+): Plan.Plan => {
+  const between = Plan.atLogSnr(schedule)
+  const [a, b] = variable === "time" ? [from, to].map(schedule.time) : [from, to]
+  return Plan.make(
+    Array.from({ length: count + 1 }, (_, i) => {
+      const u = a + (i / count) * (b - a)
+      return variable === "time" ? Plan.at(schedule, u) : between(u)
+    }),
+    between
+  )
+}
+
+const run = (sampler: Sampler.Sampler, plan: Plan.Plan, x = normals(16)) =>
+  Effect.map(
+    evaluate({ x }, ({ x }) => Sampler.sample({ sampler, plan, denoiser }, x).x),
+    ({ data }) => Array.from(data as Float64Array)
+  )
+
+const distance = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number =>
+  Math.sqrt(a.reduce((sum, each, i) => sum + (each - b[i]) ** 2, 0) / a.length)
+
+layer(Device.layerOnnx())((it) => {
+  it.effect("without noise it is the probability flow", () =>
+    Effect.gen(function* () {
+      const plan = uniform("logSnr", 12, [-3, 2])
+      for (const variable of ["time", "sigma", "logSnr"] as const) {
+        const options = { variable, schedule: vp }
+        for (const [method, tableau] of [
+          [Methods.eulerMaruyama, Tableau.euler],
+          [Methods.heun, Tableau.heun]
+        ] as const) {
+          const [a, b] = [
+            yield* run(Sde.make({ ...options, method, key, eta: 0 }), plan),
+            yield* run(Ode.make({ ...options, method: tableau }), plan)
+          ]
+          expect(distance(a, b), `${method.name} in ${variable}`).toBeLessThan(1e-12)
+        }
+      }
+    })
+  )
+
+  it.effect("an item is by itself what it is in a batch, and ends without noise", () =>
+    Effect.gen(function* () {
+      const plan = Plan.karras(vp, 6, { min: 0.05, max: 2 })
+      const sampler = Sde.make({ key })
+      const { states, alone } = yield* evaluate({ x: normals(3) }, ({ x }) => {
+        const options = { sampler, plan, denoiser, states: true }
+        return {
+          states: Sampler.sample(options, x).states as Tensor.Any,
+          alone: Sampler.sample(options, Tensor.slice(x, 0, { stop: 1 })).x
+        }
+      })
+      // [step, item, dimension]
+      const all = Array.from(states.data as Float64Array)
+      const [before, whole] = [all.slice(24, 26), all.slice(30, 32)]
+      expect(Array.from(alone.data as Float64Array)).toEqual(whole)
+      const { alpha, sigma } = plan.levels[5]
+      Gaussians.data(data, before, { alpha, sigma }).forEach((each, j) => {
+        expect(whole[j]).toBeCloseTo(each, 10)
+      })
+    })
+  )
+})
+
+describe("what makes no sense", () => {
+  it("is refused", () => {
+    const plan = uniform("logSnr", 4, [-3, 2])
+    expect(() => Sde.make({ key, eta: -1 })).toThrow(/must not be below 0/)
+    expect(() => Sde.make({ key, variable: "time" })).toThrow(/tell which one/)
+    expect(() => Sde.make({ key }).steps(Plan.fromSigmas(vp, [1]))).toThrow(/more steps/)
+    expect(() => Sde.make({ key }).steps(Plan.fromTimes(Schedule.flow(), [1, 0.5]))).toThrow(
+      /take time as the variable/
+    )
+    expect(Sde.make({ key, eta: 0.5 }).name).toBe("Euler–Maruyama in logSnr, η = 0.5")
+    expect(Sde.make({ key }).steps(plan).stochastic).toBe(false)
+  })
+})
