@@ -75,10 +75,8 @@ describe("published grids", () => {
       ],
       1e-12
     )
-    // with β up to 20 instead of 19.2, as k-diffusion has it
-    const vp = (t: number) => Math.sqrt(Math.expm1((19.9 * t * t) / 2 + 0.1 * t))
     close(
-      ratios(Plan.discretized("vp", edm, 10, { min: vp(1e-3), max: vp(1) })),
+      ratios(Plan.discretized("vp", edm, 10)),
       [
         152.1669702839464, 53.309847477391756, 21.0956240704022, 9.4031965545555, 4.680639867003466,
         2.549429932745291, 1.4619718278116118, 0.822899015387765, 0.3817021855019362,

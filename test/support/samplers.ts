@@ -188,6 +188,7 @@ const sigmaPlan = (
       )
     }
     if (config.use_exponential_sigmas) return Plan.exponential(schedule, count, graded)
+    if (config.use_beta_sigmas) return Plan.beta(schedule, count, graded)
     if (config.interpolation_type === "log_linear") {
       return Plan.withTimesteps(
         Plan.exponential(schedule, count + 1, { end: "last" }),
@@ -233,7 +234,9 @@ const flowPlan = ({ config, num_inference_steps: count, set_kwargs = {} }: Case)
     ? Plan.karras
     : config.use_exponential_sigmas
       ? Plan.exponential
-      : undefined
+      : config.use_beta_sigmas
+        ? Plan.beta
+        : undefined
   if (graded === undefined) return plan
   // the curve is that of flow's own σ
   const noisy = plan.levels.map(({ sigma }) => sigma).filter((sigma) => sigma > 0)
@@ -309,7 +312,7 @@ const lambdaPlan = (
   const levels = spaced.levels.map((level) =>
     level.alpha === 0 ? { ...level, alpha: 2 ** -12, sigma: Math.sqrt(1 - 2 ** -24) } : level
   )
-  return { plan: Plan.make(levels, spaced.between), idle: Plan.steps(spaced) < count }
+  return { plan: Plan.make(levels, spaced.between), idle: Plan.steps(spaced) < c.timesteps.length }
 }
 
 /** Of which order the last step may be: that of a plan in which it is not taken from a level to itself. */
