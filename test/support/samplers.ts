@@ -273,6 +273,7 @@ const lambdaPlan = (
   if (config.use_karras_sigmas) return sigmas(Plan.karras, true)
   if (config.use_lu_lambdas) return sigmas(Plan.exponential, true)
   if (config.use_exponential_sigmas) return sigmas(Plan.exponential, false)
+  if (config.use_beta_sigmas) return sigmas(Plan.beta, false)
   if (config.use_flow_sigmas) {
     const shift = number(config, "flow_shift", 1)
     const places = Array.from({ length: count }, (_, i) => 1 - i / count)
@@ -507,6 +508,11 @@ export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
   DPMSolverSinglestepScheduler: (c) => {
     const { config } = c
     const placed = lambdaPlan(c)
+    // what a later start leaves of the blocks
+    const order = number(config, "solver_order", 2)
+    const rest = Array.from({ length: c.trace.length }, (_, i) => ((c.t_start ?? 0) + i) % order)
+    const orders = rest.map((place, i) => Math.min(place, i) + 1)
+    orders[orders.length - 1] = 1
     return {
       ...placed,
       sampler: Dpm.singlestep({
@@ -514,6 +520,7 @@ export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
         algorithm: (config.algorithm_type ?? "dpmsolver++") as Dpm.Algorithm,
         solver: (config.solver_type ?? "midpoint") as Dpm.Solver,
         lowerOrderFinal: config.lower_order_final === true,
+        ...(c.t_start === null ? {} : { orders }),
         clipped: config.thresholding === true
       }),
       denoiser: { prediction: predictionOf(config), clip: clipOf(config, false) }
@@ -765,11 +772,13 @@ export const compare = Effect.fnUntraced(function* (
   return { differences, worst } as Comparison
 })
 
-/** All recorded cases by name, of all files `samplers*.json`. */
-export const cases = (): ReadonlyArray<readonly [name: string, c: Case]> => {
+/** All recorded cases by name, of the files of test/fixtures whose names match. */
+export const cases = (
+  files = /^samplers.*\.json$/
+): ReadonlyArray<readonly [name: string, c: Case]> => {
   const folder = Path.join(import.meta.dirname, "../fixtures")
   return Fs.readdirSync(folder)
-    .filter((file) => /^samplers.*\.json$/.test(file))
+    .filter((file) => files.test(file))
     .flatMap((file) =>
       Object.entries(
         (
