@@ -28,7 +28,8 @@ describe("names", () => {
   })
 
   it("make something of every sampler, schedule and plan without options", () => {
-    const names = <T extends object>(table: T) => Object.keys(table) as ReadonlyArray<keyof T>
+    const names = <T extends object>(table: T) =>
+      Object.keys(table) as never as ReadonlyArray<keyof T>
     for (const name of names(Named.schedules)) {
       expect(Schedule.mixture(Named.schedule(name), 0.5).sigma, name).toBeGreaterThan(0)
     }
