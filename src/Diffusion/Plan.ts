@@ -265,6 +265,8 @@ const linspace = (from: number, to: number, count: number): ReadonlyArray<number
     count === 1 ? from : from + (i / (count - 1)) * (to - from)
   )
 
+const single = Math.fround
+
 /** Rounded as NumPy does, half to even. */
 const round = (x: number): number => {
   const low = Math.floor(x)
@@ -279,7 +281,8 @@ const round = (x: number): number => {
 export interface TimestepOptions extends EndOptions {
   /**
    * How timesteps between two levels of the schedule have their noise: by the schedule itself (`schedule`, where λ is linear), or with σ/α
-   * linear (`sigma`), as Euler's method and its relatives are published (diffusers' `EulerDiscreteScheduler`). `schedule` unless told.
+   * linear (`sigma`), as Euler's method and its relatives are published (diffusers' `EulerDiscreteScheduler`), in single precision.
+   * `schedule` unless told.
    */
   readonly interpolation?: "schedule" | "sigma"
 }
@@ -306,16 +309,16 @@ export const fromTimesteps = (
     )
   })
   const level = (timestep: number): Level => at(schedule, timestep / last)
-  const ratio = (timestep: number): number => {
-    const { alpha, sigma } = level(timestep)
-    return sigma / alpha
+  const ratio = (i: number): number => {
+    const square = schedule.alphasCumprod[i]
+    return single(Math.sqrt(single(single(1 - square) / square)))
   }
-  const linear = (timestep: number): Level => {
+  const linear = (time: number): Level => {
+    const timestep = single(time)
     const [low, part] = [Math.floor(timestep), timestep % 1]
-    if (part === 0) return level(timestep)
-    const sigma = (1 - part) * ratio(low) + part * ratio(low + 1)
+    const sigma = single(part === 0 ? ratio(low) : (1 - part) * ratio(low) + part * ratio(low + 1))
     const alpha = 1 / Math.hypot(1, sigma)
-    return { timestep, alpha, sigma: sigma * alpha }
+    return alpha === 0 ? level(timestep) : { timestep, alpha, sigma: sigma * alpha }
   }
   return finished(
     schedule,
