@@ -181,7 +181,7 @@ export const of = (options: Options, x: State): Likelihood => {
   }
   const stepper = Method.bind(
     method,
-    Carrier.tensor<Flow>({ dtype: flow.dtypeOf(x), systems: x.shape[0] }),
+    Carrier.tensor<Flow>({ dtype: x.dtype, systems: x.shape[0] }),
     (u: Tensor.Any, { x }: Flow): Flow => {
       const speed = f(u as State, x)
       return { x: speed, change: divergence(speed, x, trace) }

@@ -204,7 +204,7 @@ export const adaptive = (options: AdaptiveOptions, x: State): Solution => {
   )
   const stepper = Method.bind(
     method,
-    Carrier.tensor<State>({ dtype: flow.dtypeOf(x), systems: x.shape[0] }),
+    Carrier.tensor<State>({ dtype: x.dtype, systems: x.shape[0] }),
     flow.rightHandSide(denoiser, variable, schedule) as Stepper.RightHandSide<State, Tensor.Any>
   )
   const { steps = Controller.pi({ absolute: 1e-3, relative: 1e-3 }), maximumSteps } = options
@@ -216,7 +216,7 @@ export const adaptive = (options: AdaptiveOptions, x: State): Solution => {
   const left = combine([flow.growth(end, last), y])
   const reached = { status, accepted, rejected, evaluations } as Omit<Solution, "x">
   if (clean === undefined) return { x: left, ...reached }
-  const scalar = (value: number) => Tensor.scalar(value, flow.dtypeOf(x)) as State
+  const scalar = (value: number) => Tensor.scalar(value, x.dtype) as State
   const level: Level = {
     timestep: scalar(last.timestep),
     alpha: scalar(last.alpha),

@@ -103,6 +103,12 @@ export const make = (options: Options): Sampler.Sampler => {
     const rows = moving.map((from, i) => {
       const to = plan.levels[i + 1]
       const [u, end] = [from, to].map((each) => flow.requirePlace(what, variable, schedule, each))
+      demand(
+        from.alpha > 0,
+        what,
+        "plan",
+        `level ${i} has no signal, where the forward process adds noise without end: begin at a level with some`
+      )
       const { drifts, diffusions } = asked(method, u, end - u)
       return {
         u,
@@ -165,7 +171,7 @@ export const make = (options: Options): Sampler.Sampler => {
         const calls = { drift: 0, diffusion: 0 }
         const stepper = Sde.stepper(
           method,
-          Carrier.tensor<State>({ dtype: flow.dtypeOf(x) }),
+          Carrier.tensor<State>({ dtype: x.dtype }),
           {
             noise: "additive",
             drift: (_, z) => {

@@ -58,48 +58,24 @@ const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
 const mine = Tableau.make({ order: 3, a: [[1 / 2], [-1, 2]], b: [1 / 6, 2 / 3, 1 / 6] })
 
 layer(Device.layerReference())((it) => {
-  describe("the error falls with the method's order", () => {
-    const range = [-3, 2] as const
-    const cases = [
-      { method: Tableau.euler, counts: [64, 128] },
-      { method: Tableau.midpoint, counts: [24, 48] },
-      { method: Tableau.heun, counts: [24, 48] },
-      { method: mine, counts: [40, 80] },
-      { method: Tableau.rk4, counts: [16, 32] },
-      { method: Tableau.dopri5, counts: [14, 28] }
-    ]
-    const pairs = [
-      [Schedule.vp(), "time"],
-      [Schedule.flow(), "time"],
-      [Schedule.vp(), "sigma"],
-      [Schedule.cosine(), "logSnr"]
-    ] as const
-    for (const [schedule, variable] of pairs) {
-      it.effect(`${schedule.name}, ${variable}`, () =>
-        Effect.gen(function* () {
-          const exact = yield* run(
-            Ode.make({ method: Tableau.dopri8, variable, schedule }),
-            uniform(schedule, variable, 96, range)
-          )
-          for (const { method, counts } of cases) {
-            // it bends so little there that rounding would show
-            if (method === Tableau.dopri5 && schedule.variance === "flow" && variable === "time")
-              continue
-            const sampler = Ode.make({ method, variable, schedule })
-            const [coarse, fine] = yield* Effect.forEach(counts, (count) =>
-              Effect.map(run(sampler, uniform(schedule, variable, count, range)), (x) =>
-                distance(x, exact)
-              )
-            )
-            const slope = Math.log2(coarse / fine)
-            expect(slope, `${sampler.name}: ${coarse} to ${fine}`).toBeGreaterThan(
-              method.order - 0.2
-            )
-          }
-        })
-      )
-    }
-  })
+  it.effect("the error falls with the method's order", () =>
+    Effect.gen(function* () {
+      const schedule = Schedule.vp()
+      for (const { method, count } of [
+        { method: Tableau.euler, count: 32 },
+        { method: Tableau.heun, count: 16 },
+        { method: mine, count: 16 },
+        { method: Tableau.rk4, count: 8 }
+      ]) {
+        const sampler = Ode.make({ method, variable: "logSnr" })
+        const [a, b, c] = yield* Effect.forEach([1, 2, 4], (times) =>
+          run(sampler, uniform(schedule, "logSnr", times * count, [-3, 2]))
+        )
+        const slope = Math.log2(distance(a, b) / distance(b, c))
+        expect(Math.abs(slope - method.order), `${sampler.name}: ${slope}`).toBeLessThan(0.2)
+      }
+    })
+  )
 
   const gaussian = Gaussians.gaussian([0.4, -0.2], [0.5, 0.8])
   const exactly = (plan: Plan.Plan) => {

@@ -51,7 +51,7 @@ const run = (sampler: Sampler.Sampler, plan: Plan.Plan, x = normals(16)) =>
 const distance = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number =>
   Math.sqrt(a.reduce((sum, each, i) => sum + (each - b[i]) ** 2, 0) / a.length)
 
-layer(Device.layerOnnx())((it) => {
+layer(Device.layerReference())((it) => {
   it.effect("without noise it is the probability flow", () =>
     Effect.gen(function* () {
       const plan = uniform("logSnr", 12, [-3, 2])
@@ -74,7 +74,7 @@ layer(Device.layerOnnx())((it) => {
   it.effect("an item is by itself what it is in a batch, and ends without noise", () =>
     Effect.gen(function* () {
       const plan = Plan.karras(vp, 6, { min: 0.05, max: 2 })
-      const sampler = Sde.make({ key })
+      const sampler = Sde.make({ key, depth: 6 })
       const { states, alone } = yield* evaluate({ x: normals(3) }, ({ x }) => {
         const options = { sampler, plan, denoiser, states: true }
         return {
@@ -103,6 +103,10 @@ describe("what makes no sense", () => {
     expect(() => Sde.make({ key }).steps(Plan.fromTimes(Schedule.flow(), [1, 0.5]))).toThrow(
       /take time as the variable/
     )
+    const schedule = Schedule.flow()
+    expect(() =>
+      Sde.make({ key, variable: "time", schedule }).steps(Plan.fromTimes(schedule, [1, 0.5]))
+    ).toThrow(/level 0 has no signal/)
     expect(Sde.make({ key, eta: 0.5 }).name).toBe("Euler–Maruyama in logSnr, η = 0.5")
     expect(Sde.make({ key }).steps(plan).stochastic).toBe(false)
   })

@@ -8,7 +8,7 @@
  * has the marginals of the forward process (Song et al. 2021, arXiv:2011.13456, equation 13; Karras et al. 2022, arXiv:2206.00364,
  * equation 4). What the forward SDE adds is g² = 2σσ′ − 2σ²α′/α of variance in a unit of u.
  */
-import { type DType, Tensor } from "../../Tensor/index.ts"
+import { Tensor } from "../../Tensor/index.ts"
 import { combine, type Denoiser, type Level, over, type State } from "../Denoiser.ts"
 import { demand } from "../DiffusionError.ts"
 import * as Plan from "../Plan.ts"
@@ -278,6 +278,3 @@ export const requirePlace = (
   )
   return u
 }
-
-/** The dtype of a state, as options want it. */
-export const dtypeOf = (x: State): DType.Float => x.dtype
