@@ -56,7 +56,8 @@ const variance = (from: Level, to: Level): number =>
  * along the same plan returns to where one began. `refinements` fixed-point iterations of the equation for each step, with as many more
  * evaluations, bring it nearer still (Pan et al. 2023, arXiv:2309.04907).
  *
- * Where the denoiser clips, the first x_s is made of the clipped x₀. Throws `DiffusionError` for refinements that are not a whole number from 0.
+ * Where the denoiser clips, the first x_s is made of the clipped x₀. A denoiser that predicts data does not know the noise of data itself: let
+ * the plan end at the schedule's `first` level. Throws `DiffusionError` for refinements that are not a whole number from 0.
  *
  * ```ts
  * const noise = Sampler.sample({ sampler: Ddim.inverse(), plan, denoiser }, images).x

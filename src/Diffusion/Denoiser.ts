@@ -66,6 +66,8 @@ export interface Denoiser {
   readonly evaluations: number
   /** Whether it can tell anything where there is no signal. */
   readonly withoutSignal: boolean
+  /** Whether it can tell what the noise is where there is none, as inversion asks; `true` unless told. */
+  readonly withoutNoise?: boolean
 }
 
 /**
@@ -251,6 +253,7 @@ export const make = (options: Options): Denoiser => {
   return {
     evaluations: 1,
     withoutSignal: prediction !== "noise",
+    withoutNoise: typeof prediction === "string" && prediction !== "data",
     estimate: (x, level) => {
       let variance: State | undefined
       const network: Network = (input, timestep) => {
@@ -300,6 +303,7 @@ export const clip = (denoiser: Denoiser, bounds: Clip): Denoiser => {
 export const fromData = (data: (x: State, level: Level) => State): Denoiser => ({
   evaluations: 1,
   withoutSignal: true,
+  withoutNoise: false,
   estimate: (x, level) => {
     const found = data(x, level)
     const rest = Tensor.sub(x, combine([level.alpha, found])) as State

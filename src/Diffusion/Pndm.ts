@@ -143,8 +143,9 @@ export interface Options {
    */
   readonly warmUp?: "rungeKutta" | "multistep"
   /**
-   * What is averaged: predicted noise, as in the paper, or v = αε − σx₀ (diffusers' `v_prediction`), where α² + σ² = 1 is needed. This does not
-   * depend on what the network predicts. `noise` unless told.
+   * What is averaged: predicted noise, as in the paper, whatever the network predicts, of the second order; or v = αε − σx₀, where
+   * α² + σ² = 1 is needed, as diffusers has it for networks that predict v. As v turns on the way, that is of the first order only, and there
+   * to compare. `noise` unless told.
    */
   readonly of?: "noise" | "v"
 }

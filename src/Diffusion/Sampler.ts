@@ -261,6 +261,12 @@ export const bind = (
     "prediction",
     "the plan has a level without signal, where nothing is learnt from predicted noise: let the network predict data, v or flow, or leave that level out"
   )
+  demand(
+    denoiser.withoutNoise !== false || levels.every(({ sigma }) => sigma > 0),
+    sampler.name,
+    "prediction",
+    "it is asked for noise at a level that has none: let the network predict noise, v or flow, or let the plan end at the schedule's `first` level"
+  )
   const column = (values: ReadonlyArray<number>) =>
     Tensor.hostArray(values, { shape: [values.length], dtype }) as Tensor.HostArray<
       readonly [number],
