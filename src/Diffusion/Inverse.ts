@@ -125,7 +125,8 @@ export const repaintWalk = (
  *
  *     x_t = m(α_t y + σ_t z) + (1 − m)(α_t x₀ + √(σ_t² − σ̃²) ε + σ̃ z'),  x_b = α_b/α_t x_t + √(σ_b² − (α_bσ_t/α_t)²) z''.
  *
- * z, z' and z'' of an element are one draw, of their common variance. Throws `DiffusionError` for jumps and resamples that are no
+ * z, z' and z'' of an element are one draw, of their common variance. Going back is the forward process from t to b, whatever lies between;
+ * where diffusers skips timesteps, it adds the noise of others (`undo_step` begins at t's own beta). Throws `DiffusionError` for jumps and resamples that are no
  * whole numbers from 1, and for η outside of [0, 1].
  *
  * @since 0.1.0

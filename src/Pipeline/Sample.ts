@@ -96,7 +96,7 @@ export type Missing<P, D, S> =
  * - `count`: how many items; as many as a batch has unless told
  * - `first`: the number of the first; 0 unless told
  * - `from`: data `[count, …shape]` to begin with, noised to the plan's first level, instead of noise alone: image to image (SDEdit, Meng et
- *   al. 2022, arXiv:2108.01073) with a plan that begins late
+ *   al. 2021, arXiv:2108.01073) with a plan that begins late (`Plan.from`)
  * - `inputs`: arrays or buffers of the specs in {@link OptionsOf}; the same for all batches
  *
  * @since 0.1.0
@@ -294,9 +294,8 @@ export const make: {
       ({ run, from, signal, spread }) => {
         found.push(bind(run))
         const fresh = Noise.initial(run.key, states.shape, "float32", run.first)
-        return found[0].bound.begin(
-          Denoiser.combine([signal as State, from as State], [spread as State, fresh])
-        )
+        const level = { alpha: signal as State, sigma: spread as State }
+        return found[0].bound.begin(Sampler.noised(from as State, level, fresh))
       },
       { name: "sampling begins" }
     )
@@ -355,7 +354,7 @@ export const make: {
           run,
           from: padded(from, states.shape, i * batch, items),
           signal: scalar(from === undefined ? 0 : alpha),
-          spread: scalar(from === undefined ? Math.hypot(alpha, sigma) : sigma)
+          spread: scalar(from === undefined ? Sampler.deviation(plan) : sigma)
         } as never)
       }
     })
