@@ -164,6 +164,14 @@ export interface Options {
  */
 export const make = (options: Options = {}): Sampler.Sampler => {
   const { warmUp = "rungeKutta", of = "noise" } = options
+  const what = "Pndm.make"
+  demand(
+    warmUp === "rungeKutta" || warmUp === "multistep",
+    what,
+    "options",
+    `warmUp must be rungeKutta or multistep, not ${warmUp}`
+  )
+  demand(of === "noise" || of === "v", what, "options", `of must be noise or v, not ${of}`)
   const name = warmUp === "rungeKutta" ? "PNDM" : "PLMS"
   const transfer = of === "noise" ? ofNoise : ofV
   return Sampler.linear(name, (plan) => {

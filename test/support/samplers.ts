@@ -94,7 +94,9 @@ export const scheduleOf = (config: Config): Schedule.Discrete => {
     linear: () => Schedule.linear(betas),
     scaled_linear: () => Schedule.scaledLinear(betas),
     squaredcos_cap_v2: () => Schedule.cosineBetas(betas),
-    sigmoid: () => Schedule.sigmoidBetas(betas)
+    sigmoid: () => Schedule.sigmoidBetas(betas),
+    laplace: () => Schedule.laplaceBetas(betas),
+    exp: () => Schedule.exponentialBetas(betas)
   }
   const schedule = Array.isArray(config.trained_betas)
     ? Schedule.fromBetas(config.trained_betas as ReadonlyArray<number>)
