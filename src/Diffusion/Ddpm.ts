@@ -15,8 +15,8 @@ import type { Level } from "./Plan.ts"
 import * as Sampler from "./Sampler.ts"
 
 /**
- * The variance of a step: β̃ (`small`: right for data that is a point) or σ²_{s|t} (`large`: right for data that is standard normal), section
- * 3.2; that which the network says (`learned`), or the network's place between −1 and 1 from log β̃ to log σ²_{s|t} (`learnedRange`: Nichol and
+ * The variance of a step: β̃ (`small`: right for data that is a point) or σ²_{s|t} (`large`: right for data that is standard normal, where
+ * α² + σ² = 1), section 3.2; that which the network says (`learned`), or the network's place between −1 and 1 from log β̃ to log σ²_{s|t} (`learnedRange`: Nichol and
  * Dhariwal 2021, arXiv:2102.09672, equation 15).
  *
  * diffusers' `fixed_small_log` and `fixed_large_log` are the same numbers by way of their logarithms.
