@@ -883,7 +883,8 @@ export interface FlowOptions extends EndOptions {
 const along = (shift: number, sigma: number): number => (shift * sigma) / (1 + (shift - 1) * sigma)
 
 /**
- * A plan of rectified flow, α = 1 − σ, from σ's that fall from at most 1 and are still to be shifted. Throws `DiffusionError` for a σ outside
+ * A plan of rectified flow, α = 1 − σ, from σ's that fall from at most 1 and are still to be shifted. Networks that are told 1 − σ instead
+ * (and then most often predict x₀ − ε, whose negative is `flow`) get it by {@link told}. Throws `DiffusionError` for a σ outside
  * of [0, 1], or a shift or a terminal noise that makes no sense.
  *
  * @since 0.1.0

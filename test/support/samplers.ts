@@ -488,11 +488,20 @@ export const schedulers: Readonly<Record<string, (c: Case) => Setup>> = {
     const { plan, idle, denoiser, network } = edmPlan(c)
     return { plan, idle, denoiser, ...network, sampler: Euler.make(churnOf(c.step_kwargs)) }
   },
-  FlowMatchEulerDiscreteScheduler: (c) => ({
-    sampler: c.config.stochastic_sampling ? Euler.renoised : Euler.make(),
-    plan: flowPlan(c),
-    denoiser: { prediction: "flow" }
-  }),
+  FlowMatchEulerDiscreteScheduler: (c) => {
+    const sampler = c.config.stochastic_sampling ? Euler.renoised : Euler.make()
+    const plan = flowPlan(c)
+    const denoiser = { prediction: "flow" } as const
+    if (c.config.invert_sigmas !== true) return { sampler, plan, denoiser }
+    // the network is told how much signal there is, and predicts x₀ − ε
+    const steps = number(c.config, "num_train_timesteps", 1000)
+    return {
+      sampler,
+      plan: Plan.told(plan, ({ timestep }) => steps - timestep),
+      denoiser,
+      network: (x, t) => Tensor.neg(network(x, t)) as Denoiser.State
+    }
+  },
   FlowMatchHeunDiscreteScheduler: (c) => ({
     sampler: Heun.make(),
     plan: flowPlan(c),
