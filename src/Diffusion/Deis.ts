@@ -2,7 +2,7 @@
  * DEIS: diffusion exponential integrator sampler (Zhang and Chen 2022, arXiv:2204.13902).
  *
  * With ρ = σ/α the probability-flow ODE is d(x/α) = ε dρ. ε is replaced by the polynomial in log ρ through its values at the last k
- * levels, ρAB-DEIS's form (section 3.4) in the variable in which it is smoothest, and integrated exactly:
+ * levels (Adams–Bashforth, the form called tAB-DEIS, in log ρ rather than t), and integrated exactly:
  *
  *     x_t/α_t = x_s/α_s + Σ Cⱼ εⱼ,  Cⱼ = ∫ Lⱼ(log ρ) dρ from ρ_s to ρ_t.
  *

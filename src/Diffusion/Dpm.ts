@@ -153,8 +153,9 @@ const multistepRules: Record<Solver, exponential.Rule> = {
 /**
  * The multistep methods: one evaluation for each step, of lower order at first.
  *
- * In order 3, `midpoint` and `heun` take ½M₂D₂ where the integral has M₂D₂, as it was published with the paper (and is what
- * k-diffusion and diffusers compute), which is of order 2 with a small constant; `exact` is of order 3.
+ * In order 3, `midpoint` and `heun` take ½M₂D₂ where the integral has M₂D₂, as in the authors' code, k-diffusion and diffusers, which is of
+ * order 2 with a small constant; `exact` is of order 3. (diffusers' sde-dpmsolver++ of order 3 has ½M₂ − 1 in place of ½M₂, by the sign of
+ * a term, and is not followed; k-diffusion's is.)
  *
  * ```ts
  * const sampler = Dpm.multistep({ order: 2 }) // DPM-Solver++(2M)
@@ -529,7 +530,7 @@ export const dpmppSde = (
 }
 
 /**
- * DPM-Solver-fast (2206.00927, appendix D.3), as k-diffusion's `dpm_fast`: from the plan's first level to its last, so many evaluations, in
+ * DPM-Solver-fast (2206.00927, section 3.4), as k-diffusion's `dpm_fast`: from the plan's first level to its last, so many evaluations, in
  * steps of order 3 that are equally long in λ, and the rest in steps of order 2 or 1. Throws `DiffusionError` for a plan that begins
  * without signal or ends without noise.
  *

@@ -1,5 +1,5 @@
 /**
- * DPM-Solver with steps of its own choice (Lu et al. 2022, arXiv:2206.00927, appendix C: DPM-Solver-12 and -23), as k-diffusion's
+ * DPM-Solver with steps of its own choice (Lu et al. 2022, arXiv:2206.00927, section 3.4: DPM-Solver-12 and -23), as k-diffusion's
  * `dpm_adaptive`.
  *
  * In λ = −log σ, where α = 1, a step of DPM-Solver-k gives x, and its like of order k − 1, which needs no evaluations of its own, x̃. With

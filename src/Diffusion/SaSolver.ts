@@ -3,7 +3,7 @@
  *
  * The reverse SDE of strength τ(t), between the probability-flow ODE (τ = 0) and the reverse SDE (τ = 1) and beyond, is solved by
  *
- *     x_t = (σ_t/σ_s)e^(−τ²h) x_s + (1 + τ²)σ_t ∫ e^(−τ²(λ_t−λ) + λ) x₀(λ) dλ + σ_t √(1 − e^(−2τ²h)) ξ      (equation 8)
+ *     x_t = (σ_t/σ_s)e^(−τ²h) x_s + (1 + τ²)σ_t ∫ e^(−τ²(λ_t−λ) + λ) x₀(λ) dλ + σ_t √(1 − e^(−2τ²h)) ξ
  *
  * with τ constant over each step. The predictor (Adams–Bashforth, algorithm 1) integrates the polynomial through the predictions at
  * the last levels, the corrector (Adams–Moulton) one through that at t as well, with the same ξ. With two predictions of data the moment of

@@ -5,10 +5,11 @@
  * itself, which the next step needs anyway: order p + 1 without another evaluation. For predicted data, with h = λ_t − λ_s, rₘ the place
  * of another level in units of h, and Dₘ = mₘ − m₀,
  *
- *     x_t = (σ_t/σ_s) x_s + α_t(1 − e^(−h)) m₀ − α_t B(h) Σ ρₘ Dₘ/rₘ     (equation 3; equation 8 of data)
+ *     x_t = (σ_t/σ_s) x_s + α_t(1 − e^(−h)) m₀ − α_t B(h) Σ ρₘ Dₘ/rₘ
  *
- * The ρₘ solve a linear system that makes polynomials exact (theorem 3.1), so that B(h) cancels: the step is the exact integral of the
- * polynomial through the predictions. Only where there are two of them the paper takes ρ = ½, and B(h) = h (`bh1`) or e^h − 1 (`bh2`) matters.
+ * and the like for predicted noise, where h has the other sign. The ρₘ solve a linear system that makes polynomials exact, so that B(h)
+ * cancels: the step is the exact integral of the polynomial through the predictions. Only where there are two of them ρ is ½ and B matters:
+ * it is −h (`bh1`) or e^(−h) − 1 (`bh2`).
  *
  * @since 0.1.0
  */

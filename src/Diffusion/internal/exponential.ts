@@ -6,9 +6,8 @@
  *     of data:   x_t = (σ_t/σ_s)e^(−ηh) x_s + α_t ∫ m + σ_t √(1 − e^(−2ηh)) z,         K = (1 + η)h
  *     of noise:  x_t = (α_t/α_s) x_s + (1 + η)σ_t ∫ m + σ_t √η √(e^(2h) − 1) z,        K = −h
  *
- * where ∫ m = ∫₀¹ K e^(−K(1−v)) m(λ_s + vh) dv of the predictions m of data or noise (SA-Solver, arXiv:2309.05019, propositions 4.2 and
- * A.1, with τ² = η; for η = 0 DPM-Solver, arXiv:2206.00927, proposition 3.1, and DPM-Solver++, arXiv:2211.01095, proposition 4.1). A
- * method replaces m by the polynomial Σ Dₙvⁿ through predictions at some nodes v, and its integral by Σ cₙDₙ, where cₙ is the moment
+ * where ∫ m = ∫₀¹ K e^(−K(1−v)) m(λ_s + vh) dv of the predictions m of data or noise (SA-Solver, arXiv:2309.05019, section 4,
+ * with τ² = η; for η = 0 DPM-Solver, arXiv:2206.00927, proposition 3.1, and DPM-Solver++, arXiv:2211.01095, proposition 4.1). A method replaces m by the polynomial Σ Dₙvⁿ through predictions at some nodes v, and its integral by Σ cₙDₙ, where cₙ is the moment
  * Mₙ = ∫₀¹ K e^(−K(1−v)) vⁿ dv or something that comes near it.
  */
 import type * as Plan from "../Plan.ts"
