@@ -7,7 +7,7 @@
  * and the probability-flow ODE keeps what part of the data lies below an element: it goes from x to the y with F_to(y) = F_from(x).
  */
 import { Denoiser, Schedule } from "../../Diffusion/index.ts"
-import { Tensor } from "../../Tensor/index.ts"
+import { HostRandom, Tensor } from "../../Tensor/index.ts"
 import type { Draw } from "./problems.ts"
 
 export interface Component {
@@ -57,7 +57,7 @@ export const moments = (data: Data, { alpha, sigma }: Level) => {
   return { mean, variance, fourth }
 }
 
-/** erfc(x)/2·√2-free: ∫ from z to ∞ of the standard normal density. */
+/** ∫ of the standard normal density from z to ∞. */
 const tail = (z: number): number => {
   if (z < 0) return 1 - tail(-z)
   const density = Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)
@@ -152,22 +152,44 @@ export const expected = (
 export const denoiser = (data: Data): Denoiser.Denoiser =>
   Denoiser.fromData((x, level) => expected(data, x, level))
 
-/** Networks that know the data, whatever they predict; their schedule's timesteps must be its times. */
-export const network =
-  (data: Data, schedule: Schedule.Schedule, prediction: Denoiser.Prediction): Denoiser.Network =>
-  (x, time) => {
-    const level = Schedule.mixtures(schedule, time)
-    return predicted(data, prediction, x, level)
-  }
-
-const predicted = (
+/** Networks that know the data, whatever they predict; their timesteps are the times of the schedule. */
+export const network = (
   data: Data,
-  prediction: Denoiser.Prediction,
-  x: State,
-  { alpha, sigma }: Schedule.Mixture<State>
-): State => {
-  const found = expected(data, x, { alpha, sigma })
-  const rest = Tensor.sub(x, Denoiser.combine([alpha, found])) as State
-  const noise = Tensor.div(rest, Denoiser.over(sigma, x)) as State
-  return Denoiser.target(prediction, { data: found, noise }, { alpha, sigma })
+  schedule: Schedule.Schedule,
+  prediction: Denoiser.Prediction
+): Denoiser.Network => {
+  const edm = typeof prediction === "object"
+  const variance = edm ? "exploding" : prediction === "flow" ? "flow" : "preserving"
+  const own = Schedule.withVariance(schedule, variance)
+  return (input, time) => {
+    const level = Schedule.mixtures(own, time)
+    const x = edm ? scaledBack(input, level.sigma, prediction.deviation ?? 0.5) : input
+    const found = expected(data, x, level)
+    const rest = Tensor.sub(x, Denoiser.combine([level.alpha, found])) as State
+    const noise = Tensor.div(rest, Denoiser.over(level.sigma, x)) as State
+    return Denoiser.target(prediction, { data: found, noise }, level)
+  }
+}
+
+/** What EDM's network is given is divided by √(σ² + s²). */
+const scaledBack = (input: State, sigma: State, deviation: number): State =>
+  Denoiser.combine([Tensor.sqrt(Tensor.add(Tensor.square(sigma), deviation ** 2)) as State, input])
+
+/** Elements of x at a level, drawn on the host. */
+export const draw = (data: Data, { alpha, sigma }: Level, seed: number, count: number) => {
+  const key = HostRandom.key(seed)
+  const [which, noise, own] = [
+    HostRandom.uniform(HostRandom.foldIn(key, 0), [count], { dtype: "float64" }).data,
+    HostRandom.normal(HostRandom.foldIn(key, 1), [count], { dtype: "float64" }).data,
+    HostRandom.normal(HostRandom.foldIn(key, 2), [count], { dtype: "float64" }).data
+  ]
+  return Float64Array.from({ length: count }, (_, i) => {
+    let left = which[i]
+    const found = data.find(({ weight }) => {
+      left -= weight
+      return left < 0
+    })
+    const { mean, deviation } = found ?? data[data.length - 1]
+    return alpha * (mean + deviation * own[i]) + sigma * noise[i]
+  })
 }
