@@ -116,6 +116,24 @@ describe("examples", () => {
     expect(Number(high)).not.toBe(Number(low))
   })
 
+  it("two-moons.ts learns the moons and draws them", { timeout: 120_000 }, () => {
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "odeon-example-"))
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [Path.join(root, "examples/two-moons.ts")],
+      { cwd: folder, encoding: "utf8" }
+    )
+    expect(stderr).toBe("")
+    expect(status).toBe(0)
+    const [, before, after] = stdout.match(/Loss ([\d.]+) at first, ([\d.]+) after/) ?? []
+    // a network that has learnt nothing stays at 1, the variance of v; the best possible is at 0.8
+    expect(Number(before)).toBeGreaterThan(0.9)
+    expect(Number(after)).toBeLessThan(0.93)
+    expect(Number(after)).toBeGreaterThan(0.75)
+    expect(Fs.readFileSync(Path.join(folder, "out/two-moons.svg"), "utf8")).toContain("<svg")
+    Fs.rmSync(folder, { recursive: true })
+  })
+
   it("each one is run here", () => {
     const all = Fs.readdirSync(Path.join(root, "examples")).filter((each) => each.endsWith(".ts"))
     const text = Fs.readFileSync(import.meta.filename, "utf8")
