@@ -23,55 +23,6 @@ export interface Point<S> extends Schedule.Mixture<S> {
   readonly rate: Schedule.Mixture<S>
 }
 
-/** A number and its derivative. */
-interface Dual<S> {
-  readonly value: S
-  readonly slope: S
-}
-
-/** Numbers with their derivatives. */
-const dual = <S>(of: field.Field<S>): field.Field<Dual<S>> => {
-  const { add, sub, mul, div } = of
-  const [zero, one, half] = [0, 1, 0.5].map(of.of)
-  const chain =
-    (f: (x: S) => S, derivative: (x: S, y: S) => S) =>
-    ({ value, slope }: Dual<S>): Dual<S> => {
-      const y = f(value)
-      return { value: y, slope: mul(derivative(value, y), slope) }
-    }
-  const less = (a: Dual<S>, b: Dual<S>, then: Dual<S>, otherwise: Dual<S>): Dual<S> => ({
-    value: of.less(a.value, b.value, then.value, otherwise.value),
-    slope: of.less(a.value, b.value, then.slope, otherwise.slope)
-  })
-  const flat = (value: S): Dual<S> => ({ value, slope: zero })
-  return {
-    of: (value) => flat(of.of(value)),
-    add: (a, b) => ({ value: add(a.value, b.value), slope: add(a.slope, b.slope) }),
-    sub: (a, b) => ({ value: sub(a.value, b.value), slope: sub(a.slope, b.slope) }),
-    mul: (a, b) => ({
-      value: mul(a.value, b.value),
-      slope: add(mul(a.slope, b.value), mul(a.value, b.slope))
-    }),
-    div: (a, b) => {
-      const value = div(a.value, b.value)
-      return { value, slope: div(sub(a.slope, mul(value, b.slope)), b.value) }
-    },
-    exp: chain(of.exp, (_, y) => y),
-    expm1: chain(of.expm1, (x) => of.exp(x)),
-    log: chain(of.log, (x) => div(one, x)),
-    sqrt: chain(of.sqrt, (_, y) => div(half, y)),
-    sin: chain(of.sin, (x) => of.cos(x)),
-    cos: chain(of.cos, (x) => sub(zero, of.sin(x))),
-    abs: chain(of.abs, (x) => of.less(x, zero, of.of(-1), one)),
-    sigmoid: chain(of.sigmoid, (_, y) => mul(y, sub(one, y))),
-    min: (a, b) => less(a, b, a, b),
-    max: (a, b) => less(a, b, b, a),
-    less,
-    floor: ({ value }) => flat(of.floor(value)),
-    lookup: (table, { value }) => flat(of.lookup(table, value))
-  }
-}
-
 /** Along the time of a schedule. */
 const timed = <S>(of: field.Field<S>, schedule: Schedule.Schedule, t: S): Point<S> => {
   if (Schedule.isDiscrete(schedule)) {
@@ -93,7 +44,7 @@ const timed = <S>(of: field.Field<S>, schedule: Schedule.Schedule, t: S): Point<
       rate: { alpha: of.mul(slope, sigma), sigma: of.sub(of.of(0), of.mul(slope, alpha)) }
     }
   }
-  const { alpha, sigma } = schedule.at(dual(of), { value: t, slope: of.of(1) })
+  const { alpha, sigma } = schedule.at(field.dual(of), { value: t, slope: of.of(1) })
   return {
     alpha: alpha.value,
     sigma: sigma.value,
