@@ -11,30 +11,37 @@ import { demand, divisors, requireCounts } from "./internal/config.ts"
 import { flattened } from "./internal/features.ts"
 import * as Layer from "./Layer.ts"
 import * as Norm from "./Norm.ts"
+import type * as Parameter from "./Parameter.ts"
 
 /**
  * @since 0.1.0
  * @category models
  */
-export interface Options {
-  readonly channels: number
+export interface Options<C extends number = number, Dims extends number = number> {
+  readonly channels: C
   /** 4 unless told. */
   readonly heads?: number
   /** Channels of each head; 32 unless told. */
   readonly headWidth?: number
   /** Spatial axes; 2 unless told. */
-  readonly dimensions?: number
+  readonly dimensions?: Dims
 }
 
-type Self = Layer.Layer<
-  {
-    readonly norm: ReturnType<typeof Norm.unit>["parameters"]
-    readonly qkv: Conv.Parameters<number, false>
-    readonly out: Conv.Parameters<number, true>
-  },
-  Tensor.Tensor,
-  Tensor.Tensor
+type Self<P, C extends number, Dims extends number> = Layer.Layer<
+  P,
+  Layer.Features<C, Dims>,
+  Layer.Features<C, Dims>
 >
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Parameters<C extends number = number> {
+  readonly norm: { readonly weight: Parameter.Parameter<readonly [C], "float32"> }
+  readonly qkv: Conv.Parameters<number, false>
+  readonly out: Conv.Parameters<C, true>
+}
 
 /** `[N, 3hd, L]` as queries, keys and values `[N, h, L, d]`. */
 const headsOf = (x: Tensor.Any, heads: number): ReadonlyArray<Tensor.Tensor> => {
@@ -69,8 +76,10 @@ const point = <B extends boolean>(from: number, to: number, dimensions: number, 
  * @since 0.1.0
  * @category constructors
  */
-export const full = (options: Options): Self => {
-  const { channels, heads = 4, dimensions = 2 } = options
+export const full = <const C extends number, const Dims extends number = 2>(
+  options: Options<C, Dims>
+): Self<Parameters<C>, C, NoInfer<Dims>> => {
+  const { channels, heads = 4, dimensions = 2 }: Options = options
   const width = widthOf("Attention.full", options)
   return Layer.make(
     {
@@ -83,7 +92,7 @@ export const full = (options: Options): Self => {
       return out(joined(Tensor.attention(q, k, v), x.shape.slice(2)))
     },
     { kind: "attention" }
-  )
+  ) as never
 }
 
 /**
@@ -93,14 +102,10 @@ export const full = (options: Options): Self => {
  * @since 0.1.0
  * @category constructors
  */
-export const linear = (
-  options: Options
-): Layer.Layer<
-  Self["parameters"] & { readonly norm_out: Self["parameters"]["norm"] },
-  Tensor.Tensor,
-  Tensor.Tensor
-> => {
-  const { channels, heads = 4, headWidth = 32, dimensions = 2 } = options
+export const linear = <const C extends number, const Dims extends number = 2>(
+  options: Options<C, Dims>
+): Self<Parameters<C> & { readonly norm_out: Parameters<C>["norm"] }, C, NoInfer<Dims>> => {
+  const { channels, heads = 4, headWidth = 32, dimensions = 2 }: Options = options
   const width = widthOf("Attention.linear", options)
   return Layer.make(
     {
@@ -116,7 +121,19 @@ export const linear = (
       return norm_out(out(joined(Tensor.linearAttention(q, k, v, { scale }), space)))
     },
     { kind: "linear attention" }
-  )
+  ) as never
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface BlockParameters<C extends number = number> {
+  readonly group_norm?: Norm.Affine<C>
+  readonly to_q: Dense.Parameters<C, C, true>
+  readonly to_k: Dense.Parameters<C, C, true>
+  readonly to_v: Dense.Parameters<C, C, true>
+  readonly to_out: ReadonlyArray<Dense.Parameters<C, C, true>>
 }
 
 /**
@@ -128,15 +145,19 @@ export const linear = (
  * @since 0.1.0
  * @category constructors
  */
-export const block = (options: {
-  readonly channels: number
+export const block = <const C extends number, const Dims extends number = 2>(options: {
+  readonly channels: C
   /** No norm unless told. */
   readonly groups?: number
   readonly epsilon?: number
   /** Channels of each head; all of them, one head, unless told. */
   readonly headWidth?: number
-}) => {
-  const { channels, groups, epsilon = 1e-5, headWidth = channels } = options
+  /** Spatial axes, for the compiler; 2 unless told. */
+  readonly dimensions?: Dims
+}): Self<BlockParameters<C>, C, NoInfer<Dims>> => {
+  const { groups, epsilon = 1e-5 } = options
+  const channels: number = options.channels
+  const { headWidth = channels } = options
   requireCounts("Attention.block", { channels, headWidth })
   const heads = channels / headWidth
   demand(
@@ -169,5 +190,5 @@ export const block = (options: {
       ) as Tensor.Tensor
     },
     { kind: "attention" }
-  )
+  ) as never
 }

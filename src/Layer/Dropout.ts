@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-import { Random, type Shape, Tensor } from "../Tensor/index.ts"
+import { Random, Tensor } from "../Tensor/index.ts"
 import { floatOf } from "./internal/features.ts"
-import type { Layer } from "./Layer.ts"
+import type { Preserving } from "./Layer.ts"
 import { ConfigError } from "./LayerError.ts"
 
 /**
@@ -20,9 +20,7 @@ import { ConfigError } from "./LayerError.ts"
  * @since 0.1.0
  * @category constructors
  */
-export const make = <S extends Shape.Shape>(options: {
-  readonly rate: number
-}): Layer<{}, Tensor.Tensor<S>, Tensor.Tensor<S>> => {
+export const make = (options: { readonly rate: number }): Preserving<{}> => {
   const { rate } = options
   if (!(rate >= 0 && rate < 1)) {
     throw new ConfigError({
@@ -40,7 +38,7 @@ export const make = <S extends Shape.Shape>(options: {
       const keys = Random.foldIn(context.key, Tensor.arange(batch) as never)
       const keep = Tensor.cast(Random.bernoulli(keys as never, rest, 1 - rate), floatOf(x))
       const kept = Tensor.mul(x as Tensor.Tensor, keep as Tensor.Tensor)
-      return Tensor.div(kept, 1 - rate) as Tensor.Tensor<S>
+      return Tensor.div(kept, 1 - rate) as never
     }
   }
 }

@@ -122,6 +122,56 @@ export interface Layer<P, I, O, C = unknown> {
 export type Any = Layer<any, any, any, any>
 
 /**
+ * A layer that keeps the shape of what it is given, whichever that is, of those that fit `W`: activations, dropout, norms. In a
+ * sequence the shape that it is given goes on to the next layer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Preserving<P, W extends Shape.Shape = Shape.Shape>
+  extends Layer<P, Tensor.Tensor<W>, Tensor.Tensor<W>> {
+  readonly apply: <S extends W>(
+    values: Values<P>,
+    input: Tensor.Tensor<S>,
+    ...given: Given<unknown>
+  ) => Tensor.Tensor<S>
+}
+
+/**
+ * A layer that changes spatial sizes alone, whatever the other axes and however many there are.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Resizing<P> extends Layer<P, Tensor.Tensor, Tensor.Tensor> {
+  readonly apply: <S extends Shape.Shape>(
+    values: Values<P>,
+    input: Tensor.Tensor<S>,
+    ...given: Given<unknown>
+  ) => Tensor.Tensor<Resized<S>>
+}
+
+/**
+ * A shape with other spatial sizes.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Resized<S extends Shape.Shape> = number extends S["length"]
+  ? Shape.Shape
+  : { readonly [K in keyof S]: K extends "0" | "1" ? S[K] : number }
+
+/**
+ * The shapes that have `C` channels, however many spatial axes there are; where the number is not known, all.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Channels<C extends number> = number extends C
+  ? Shape.Shape
+  : readonly [number, C, ...ReadonlyArray<number>]
+
+/**
  * Images, signals or volumes of `C` channels, `[batch, channels, …spatial]` with `Dims` spatial axes.
  *
  * @since 0.1.0
@@ -169,12 +219,62 @@ export type Parameters<T> =
  */
 export type Bound<T> =
   T extends Layer<any, infer I, infer O, infer C>
-    ? unknown extends C
-      ? (input: I, condition?: C) => O
-      : (input: I, condition: C) => O
+    ? Kind<T> extends { readonly keeps: infer W extends Shape.Shape }
+      ? <S extends W>(input: Tensor.Tensor<S>, condition?: unknown) => Tensor.Tensor<S>
+      : Kind<T> extends "resizes"
+        ? <S extends Shape.Shape>(
+            input: Tensor.Tensor<S>,
+            condition?: unknown
+          ) => Tensor.Tensor<Resized<S>>
+        : unknown extends C
+          ? (input: I, condition?: C) => O
+          : (input: I, condition: C) => O
     : T extends Parameter<infer S, infer D>
       ? Tensor.Tensor<S, D>
       : { readonly [K in keyof T]: Bound<T[K]> }
+
+/** Which shapes a layer takes: of some kind all, of other layers one. */
+type Kind<L> =
+  IsAny<OutputOf<L>> extends true
+    ? "fixed"
+    : [L] extends [Preserving<any, infer W>]
+      ? { readonly keeps: W }
+      : [L] extends [Resizing<any>]
+        ? "resizes"
+        : "fixed"
+
+type IsAny<T> = [T] extends [never] ? true : 0 extends 1 & T ? true : false
+
+type InputOf<L> = L extends Layer<any, infer I, any, any> ? I : never
+type OutputOf<L> = L extends Layer<any, any, infer O, any> ? O : never
+type ConditionOf<L> = L extends Layer<any, any, any, infer C> ? C : never
+
+/** For messages: dtype and shape. */
+type Show<T> =
+  T extends Tensor.Tensor<infer S, infer D> ? `${D} ${Shape.Show<S>}` : "what is no tensor"
+
+/** What a layer gives for an input of some type, or why it does not take that. */
+type Step<L, I, N extends number> =
+  Kind<L> extends { readonly keeps: infer W extends Shape.Shape }
+    ? [I] extends [Shape.Shape extends W ? Whichever : Tensor.Tensor<W>]
+      ? I
+      : Refusal<N, Tensor.Tensor<W>, I>
+    : Kind<L> extends "resizes"
+      ? [I] extends [Tensor.Tensor<infer S>]
+        ? Tensor.Tensor<Resized<S>>
+        : Refusal<N, Tensor.Tensor, I>
+      : [I] extends [InputOf<L>]
+        ? OutputOf<L>
+        : Refusal<N, InputOf<L>, I>
+
+/** A tensor of any shape, also of one that hangs on a type parameter. */
+type Whichever = { readonly shape: unknown; readonly dtype: "float32" }
+
+type Refusal<
+  N extends number,
+  Wanted,
+  Found
+> = Shape.Mismatch<`layer ${N} takes ${Show<Wanted>}, but is given ${Show<Found>}`>
 
 const isParameter = (u: object): u is Parameter => "shape" in u && "dtype" in u
 
@@ -235,19 +335,20 @@ export const make = <const T extends object, I, O, C = unknown>(
 })
 
 /**
- * A function without parameters as a layer: `Layer.of(Tensor.silu)`.
+ * A function without parameters as a layer: `Layer.of(Tensor.silu)`. A function that keeps any shape makes a layer that does.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const of = <I, O>(
-  f: (input: I) => O,
-  options: { readonly kind?: string } = {}
-): Layer<{}, I, O> => ({
-  ...options,
-  parameters: {},
-  apply: (_, input) => f(input)
-})
+export const of: {
+  /** One that keeps the shape, whichever it is. */
+  (
+    f: <S extends Shape.Shape>(input: Tensor.Tensor<S>) => Tensor.Tensor<S>,
+    options?: { readonly kind?: string }
+  ): Preserving<{}>
+  <I, O>(f: (input: I) => O, options?: { readonly kind?: string }): Layer<{}, I, O>
+} = (f: (input: never) => unknown, options: { readonly kind?: string } = {}): never =>
+  ({ ...options, parameters: {}, apply: (_: {}, input: never) => f(input) }) as never
 
 /**
  * The input itself.
@@ -255,57 +356,144 @@ export const of = <I, O>(
  * @since 0.1.0
  * @category constructors
  */
-export const identity = <I>(): Layer<{}, I, I> => of((input) => input)
+export const identity: {
+  (): Preserving<{}>
+  <I>(): Layer<{}, I, I>
+} = (): never => of((input: unknown) => input) as never
+
+/** What the first layer is given: what the first of those takes that take one shape alone, and those before it. */
+type Start<
+  L extends ReadonlyArray<unknown>,
+  W extends Shape.Shape = Shape.Shape
+> = number extends L["length"]
+  ? Kind<L[number]> extends "fixed"
+    ? InputOfAll<L[number]>
+    : Tensor.Tensor<Narrower<L[number], W>>
+  : L extends readonly [infer First, ...infer Others]
+    ? Kind<First> extends "fixed"
+      ? [Tensor.Tensor<W>] extends [InputOf<First>]
+        ? Tensor.Tensor<W>
+        : InputOf<First>
+      : Start<Others, Narrower<First, W>>
+    : Tensor.Tensor<W>
+
+/** Of the shapes that layers keep, those that all of them do. */
+type Narrowest<
+  L extends ReadonlyArray<unknown>,
+  W extends Shape.Shape = Shape.Shape
+> = L extends readonly [infer First, ...infer Others]
+  ? Narrowest<Others, Narrower<First, W>>
+  : number extends L["length"]
+    ? Narrower<L[number], W>
+    : W
+
+type Narrower<L, W extends Shape.Shape> =
+  Kind<L> extends { readonly keeps: infer V extends Shape.Shape } ? (V extends W ? V : W) : W
+
+/** For each layer `unknown` if it takes what the one before gives, or else why not. */
+type Fitting<
+  L extends ReadonlyArray<unknown>,
+  I,
+  Before extends ReadonlyArray<unknown> = []
+> = L extends readonly [infer First, ...infer Others]
+  ? Step<First, I, Place<Before>> extends infer O
+    ? O extends Shape.Mismatch<string>
+      ? readonly [...Before, O, ...{ readonly [K in keyof Others]: unknown }]
+      : Fitting<Others, O, readonly [...Before, unknown]>
+    : never
+  : number extends L["length"]
+    ? Step<L[number], Step<L[number], I, 1>, 2> extends infer O
+      ? O extends Shape.Mismatch<string>
+        ? ReadonlyArray<O>
+        : unknown
+      : never
+    : unknown
+
+type Place<Before extends ReadonlyArray<unknown>> = [...Before, unknown]["length"] & number
+
+/** What a sequence gives. */
+type Last<L extends ReadonlyArray<unknown>, I> = L extends readonly [infer First, ...infer Others]
+  ? Last<Others, Step<First, I, 0>>
+  : number extends L["length"]
+    ? Step<L[number], I, 0>
+    : I
+
+type Sequence<L extends ReadonlyArray<unknown>> =
+  KindOfAll<L> extends "keeps"
+    ? Preserving<Parameters<L>, Narrowest<L>>
+    : KindOfAll<L> extends "resizes"
+      ? Resizing<Parameters<L>>
+      : Layer<Parameters<L>, Start<L>, Last<L, Start<L>>, ConditionOfAll<L>>
+
+type KindOfAll<L extends ReadonlyArray<unknown>, Sofar = "keeps"> = L extends readonly [
+  infer First,
+  ...infer Others
+]
+  ? Kind<First> extends "fixed"
+    ? "fixed"
+    : KindOfAll<Others, Kind<First> extends "resizes" ? "resizes" : Sofar>
+  : number extends L["length"]
+    ? Kind<L[number]> extends "fixed"
+      ? "fixed"
+      : Kind<L[number]> extends "resizes"
+        ? "resizes"
+        : Sofar
+    : Sofar
+
+type InputOfAll<L> = [L] extends [Layer<any, infer I, any, any>] ? I : never
+
+type ConditionOfAll<L extends ReadonlyArray<unknown>> = L extends readonly [
+  infer First,
+  ...infer Others
+]
+  ? ConditionOf<First> & ConditionOfAll<Others>
+  : number extends L["length"]
+    ? [L[number]] extends [Layer<any, any, any, infer C>]
+      ? C
+      : never
+    : unknown
 
 /**
  * One after the other; the condition goes to each of them. Parameters are numbered: `0.weight`, `1.weight`.
  *
+ * ```ts
+ * const stem = Layer.sequence(
+ *   Conv.make({ in: 1, out: 8, kernel: 3 }),
+ *   Norm.group({ channels: 8, groups: 4 }),
+ *   Layer.of(Tensor.silu),
+ *   Conv.make({ in: 8, out: 8, kernel: 3 })
+ * )
+ * ```
+ *
+ * Where a layer does not take what the one before gives, the compiler says which, and the two shapes.
+ *
  * @since 0.1.0
  * @category combinators
  */
-export const sequence: {
-  <P1, A, B, C1>(a: Layer<P1, A, B, C1>): Layer<readonly [P1], A, B, C1>
-  <P1, P2, A, B, D, C1, C2>(
-    a: Layer<P1, A, B, C1>,
-    b: Layer<P2, B, D, C2>
-  ): Layer<readonly [P1, P2], A, D, C1 & C2>
-  <P1, P2, P3, A, B, D, E, C1, C2, C3>(
-    a: Layer<P1, A, B, C1>,
-    b: Layer<P2, B, D, C2>,
-    c: Layer<P3, D, E, C3>
-  ): Layer<readonly [P1, P2, P3], A, E, C1 & C2 & C3>
-  <P1, P2, P3, P4, A, B, D, E, F, C1, C2, C3, C4>(
-    a: Layer<P1, A, B, C1>,
-    b: Layer<P2, B, D, C2>,
-    c: Layer<P3, D, E, C3>,
-    d: Layer<P4, E, F, C4>
-  ): Layer<readonly [P1, P2, P3, P4], A, F, C1 & C2 & C3 & C4>
-  <P1, P2, P3, P4, P5, A, B, D, E, F, G, C1, C2, C3, C4, C5>(
-    a: Layer<P1, A, B, C1>,
-    b: Layer<P2, B, D, C2>,
-    c: Layer<P3, D, E, C3>,
-    d: Layer<P4, E, F, C4>,
-    e: Layer<P5, F, G, C5>
-  ): Layer<readonly [P1, P2, P3, P4, P5], A, G, C1 & C2 & C3 & C4 & C5>
-  <P1, P2, P3, P4, P5, P6, A, B, D, E, F, G, H, C1, C2, C3, C4, C5, C6>(
-    a: Layer<P1, A, B, C1>,
-    b: Layer<P2, B, D, C2>,
-    c: Layer<P3, D, E, C3>,
-    d: Layer<P4, E, F, C4>,
-    e: Layer<P5, F, G, C5>,
-    f: Layer<P6, G, H, C6>
-  ): Layer<readonly [P1, P2, P3, P4, P5, P6], A, H, C1 & C2 & C3 & C4 & C5 & C6>
-  /** Any number of layers that keep the type of what they are given. */
-  <P, A, C1 = unknown>(
-    ...layers: ReadonlyArray<Layer<P, A, A, C1>>
-  ): Layer<ReadonlyArray<P>, A, A, C1>
-} = (...layers: ReadonlyArray<Any>): never =>
+export const sequence: <const L extends ReadonlyArray<Any>>(
+  ...layers: L & Fitting<L, Start<L>>
+) => Sequence<L> = (...layers: ReadonlyArray<Any>): never =>
   make(layers, (bound, input, condition) =>
     (bound as ReadonlyArray<(input: unknown, condition: unknown) => unknown>).reduce(
       (x, layer) => layer(x, condition),
       input
     )
   ) as never
+
+/** `unknown` if a layer keeps the shape, or else what it does to it. */
+type Keeping<L> =
+  Kind<L> extends { readonly keeps: Shape.Shape }
+    ? unknown
+    : [OutputOf<L>] extends [InputOf<L>]
+      ? Kind<L> extends "resizes"
+        ? Shape.Mismatch<"a residual keeps the shape, but the layer changes spatial sizes">
+        : unknown
+      : Shape.Mismatch<`a residual keeps the shape, but the layer makes ${Show<OutputOf<L>>} of ${Show<InputOf<L>>}`>
+
+type Residual<L> =
+  Kind<L> extends { readonly keeps: infer W extends Shape.Shape }
+    ? Preserving<Parameters<L>, W>
+    : Layer<Parameters<L>, InputOf<L>, OutputOf<L>, ConditionOf<L>>
 
 /**
  * x + f(x) (He et al. 2015, arXiv:1512.03385). Parameters are those of f. Throws `ShapeError` where f changes the shape, even if the
@@ -314,9 +502,9 @@ export const sequence: {
  * @since 0.1.0
  * @category combinators
  */
-export const residual = <P, S extends Shape.Shape, C = unknown>(
-  layer: Layer<P, Tensor.Tensor<S>, Tensor.Tensor<S>, C>
-): Layer<P, Tensor.Tensor<S>, Tensor.Tensor<S>, C> => ({
+export const residual: <const L extends Any>(layer: L & Keeping<L>) => Residual<L> = ((
+  layer: Any
+): Any => ({
   ...layer,
   apply: (values, x, ...given) => {
     const y = layer.apply(values, x, ...given)
@@ -327,18 +515,28 @@ export const residual = <P, S extends Shape.Shape, C = unknown>(
         message: `Layer.residual: the layer makes ${Shape.show(y.shape)} of ${Shape.show(x.shape)}; it must keep the shape`
       })
     }
-    return Tensor.add(x as Tensor.Tensor, y) as Tensor.Tensor<S>
+    return Tensor.add(x, y)
   }
-})
+})) as never
 
 type Branches = Readonly<Record<string, Any>>
-type InputOf<L> = L extends Layer<any, infer I, any, any> ? I : never
-type OutputOf<L> = L extends Layer<any, any, infer O, any> ? O : never
-type ConditionOf<L> = L extends Layer<any, any, any, infer C> ? C : never
 
 /** What all functions of a record take: an intersection, of which `unknown` takes nothing away, as it would of a union. */
 type Both<T> = T[keyof T] extends (all: infer All) => void ? All : never
-type Inputs<L> = Both<{ readonly [K in keyof L]: (input: InputOf<L[K]>) => void }>
+type Inputs<L> =
+  Both<{ readonly [K in keyof L]: (input: Demanded<L[K]>) => void }> extends infer I
+    ? unknown extends I
+      ? Tensor.Tensor
+      : I
+    : never
+
+/** What a layer takes; nothing in particular where it takes all shapes. */
+type Demanded<L> =
+  Kind<L> extends "fixed"
+    ? InputOf<L>
+    : Shape.Shape extends Narrower<L, Shape.Shape>
+      ? unknown
+      : InputOf<L>
 type Conditions<L> = Both<{ readonly [K in keyof L]: (condition: ConditionOf<L[K]>) => void }>
 
 /**
@@ -349,7 +547,12 @@ type Conditions<L> = Both<{ readonly [K in keyof L]: (condition: ConditionOf<L[K
  */
 export const branch = <const L extends Branches>(
   layers: L
-): Layer<Parameters<L>, Inputs<L>, { readonly [K in keyof L]: OutputOf<L[K]> }, Conditions<L>> =>
+): Layer<
+  Parameters<L>,
+  Inputs<L>,
+  { readonly [K in keyof L]: Step<L[K], Inputs<L>, 0> },
+  Conditions<L>
+> =>
   make(layers, (bound, input, condition) =>
     Object.fromEntries(
       Object.entries(bound).map(([name, layer]) => [
@@ -359,19 +562,31 @@ export const branch = <const L extends Branches>(
     )
   ) as never
 
+type InputsOf<L extends ReadonlyArray<unknown>> = number extends L["length"]
+  ? InputOfAll<L[number]>
+  : Inputs<{ readonly [K in keyof L & `${number}`]: L[K] }>
+
+/** Tensors side by side: of their sizes types know nothing but how many there are. */
+type Beside<L extends ReadonlyArray<unknown>> =
+  StepOfEach<L[number], InputsOf<L>> extends Tensor.Tensor<infer S>
+    ? Tensor.Tensor<Shape.SameRank<S>>
+    : Tensor.Tensor
+
+type StepOfEach<L, I> = L extends unknown ? Step<L, I, 0> : never
+
 /**
  * Several layers of one input, and what they give side by side along an axis, that of the channels unless told.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const concat = <P, I, S extends Shape.Shape, C = unknown>(
-  layers: ReadonlyArray<Layer<P, I, Tensor.Tensor<S>, C>>,
+export const concat = <const L extends ReadonlyArray<Any>>(
+  layers: L,
   options: { readonly axis?: number } = {}
-): Layer<ReadonlyArray<P>, I, Tensor.Tensor, C> =>
-  make(layers as ReadonlyArray<Any>, (bound, input: I, condition: C) =>
+): Layer<Parameters<L>, InputsOf<L>, Beside<L>, ConditionOfAll<L>> =>
+  make(layers as ReadonlyArray<Any>, (bound, input, condition) =>
     Tensor.concat(
-      (bound as ReadonlyArray<(input: I, condition: C) => Tensor.Tensor>).map((layer) =>
+      (bound as ReadonlyArray<(input: unknown, condition: unknown) => Tensor.Tensor>).map((layer) =>
         layer(input, condition)
       ),
       { axis: options.axis ?? 1 }

@@ -9,7 +9,7 @@ import * as Initializer from "./Initializer.ts"
 import { requireCounts, requireGroups } from "./internal/config.ts"
 import { overSpace } from "./internal/features.ts"
 import { valueOf } from "./internal/values.ts"
-import type { Layer } from "./Layer.ts"
+import type { Channels, Preserving } from "./Layer.ts"
 import * as Parameter from "./Parameter.ts"
 
 /**
@@ -23,8 +23,8 @@ export type Affine<C extends number = number, A extends boolean = true> = A exte
       readonly bias: Parameter.Parameter<readonly [C], "float32">
     }
 
-/** A layer that keeps the shape of what it is given: channels first, or for `layer` and `rms` last, unless told. */
-type Normalization<P> = Layer<P, Tensor.Tensor, Tensor.Tensor>
+/** Channels first. */
+type Normalization<C extends number, P> = Preserving<P, Channels<C>>
 
 const affine = <C extends number, A extends boolean>(
   channels: C,
@@ -58,7 +58,7 @@ export const group = <const C extends number, const A extends boolean = true>(op
   /** 1e-5 unless told. */
   readonly epsilon?: number
   readonly affine?: A
-}): Normalization<Affine<C, NoInfer<A>>> => {
+}): Normalization<C, Affine<C, NoInfer<A>>> => {
   const { channels, groups, epsilon = 1e-5 } = options
   requireCounts("Norm.group", { channels, groups })
   requireGroups("Norm.group", groups, [channels])
@@ -86,7 +86,7 @@ export const instance = <const C extends number, const A extends boolean = false
   /** 1e-5 unless told. */
   readonly epsilon?: number
   readonly affine?: A
-}): Normalization<Affine<C, NoInfer<A>>> => {
+}): Normalization<C, Affine<C, NoInfer<A>>> => {
   const { channels, epsilon = 1e-5 } = options
   return {
     kind: "instance norm",
@@ -110,7 +110,7 @@ export const layer = <const C extends number, const A extends boolean = true>(op
   /** 1e-5 unless told. */
   readonly epsilon?: number
   readonly affine?: A
-}): Normalization<Affine<C, NoInfer<A>>> => {
+}): Preserving<Affine<C, NoInfer<A>>> => {
   const { channels, epsilon = 1e-5 } = options
   return {
     kind: "layer norm",
@@ -139,7 +139,7 @@ export const rms = <const C extends number>(options: {
   /** 1e-5 unless told. */
   readonly epsilon?: number
   readonly axis?: number
-}): Normalization<Factor<C>> => {
+}): Preserving<Factor<C>> => {
   const { channels, epsilon = 1e-5, axis = -1 } = options
   return {
     kind: "RMS norm",
@@ -158,7 +158,7 @@ export const rms = <const C extends number>(options: {
  */
 export const unit = <const C extends number>(options: {
   readonly channels: C
-}): Normalization<Factor<C>> => {
+}): Normalization<C, Factor<C>> => {
   const { channels } = options
   return {
     kind: "unit norm",
@@ -166,9 +166,9 @@ export const unit = <const C extends number>(options: {
     apply: (values, x) => {
       const weight = valueOf("Norm.unit", values, "weight") as Tensor.Tensor<Shape.Shape>
       return Tensor.mul(
-        Tensor.l2Normalize(x, { axis: 1 }),
+        Tensor.l2Normalize(x as Tensor.Tensor, { axis: 1 }),
         overSpace(Tensor.mul(weight, Math.sqrt(channels)), x)
-      ) as Tensor.Tensor
+      ) as never
     }
   }
 }

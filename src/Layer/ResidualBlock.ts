@@ -26,9 +26,13 @@ export interface Condition {
  * @since 0.1.0
  * @category models
  */
-export interface Options {
-  readonly in: number
-  readonly out: number
+export interface Options<
+  In extends number = number,
+  Out extends number = number,
+  Dims extends number = number
+> {
+  readonly in: In
+  readonly out: Out
   readonly groups: number
   /** 1e-5 unless told. */
   readonly epsilon?: number
@@ -47,7 +51,23 @@ export interface Options {
   /** Before the second convolution; 0 unless told. */
   readonly dropout?: number
   /** Spatial axes; 2 unless told. */
-  readonly dimensions?: number
+  readonly dimensions?: Dims
+}
+
+/**
+ * Norms are of `in` or of `out` channels, as the order has it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Parameters<Out extends number = number> {
+  readonly norm1: Norm.Affine
+  readonly conv1: Conv.Parameters<Out, true>
+  readonly time_emb_proj?: Dense.Parameters<number, number, true>
+  readonly norm2: Norm.Affine<Out>
+  readonly conv2: Conv.Parameters<Out, true>
+  readonly dropout: {}
+  readonly conv_shortcut?: Conv.Parameters<Out, true>
 }
 
 /**
@@ -57,13 +77,24 @@ export interface Options {
  * @since 0.1.0
  * @category constructors
  */
-export const make = <const E extends number | undefined = undefined>(
-  options: Options & {
+export const make = <
+  const In extends number,
+  const Out extends number,
+  const Dims extends number = 2,
+  const E extends number | undefined = undefined
+>(
+  options: Options<In, Out, Dims> & {
     /** The width of the embedding; a block without one needs no condition. */
     readonly embedding?: E
   }
-) => {
-  const { in: from, out, embedding, groups, epsilon = 1e-5, dimensions = 2 } = options
+): Layer.Layer<
+  Parameters<Out>,
+  Layer.Features<In, NoInfer<Dims>>,
+  Layer.Features<Out, NoInfer<Dims>>,
+  NoInfer<E> extends number ? Condition : unknown
+> => {
+  const { in: from, out, dimensions = 2 }: Options = options
+  const { embedding, groups, epsilon = 1e-5 } = options
   const { order = "pre", conditioning = "shift", activation = "silu", dropout = 0 } = options
   const pre = order === "pre"
   const modulated = conditioning === "scaleShift"
@@ -81,8 +112,8 @@ export const make = <const E extends number | undefined = undefined>(
   }
   return Layer.make(
     parts,
-    (net, x: Tensor.Tensor, condition: E extends number ? Condition : unknown): Tensor.Tensor => {
-      const drop = net.dropout as (x: Tensor.Tensor) => Tensor.Tensor
+    (net, x: Tensor.Tensor, condition: unknown): Tensor.Tensor => {
+      const drop = net.dropout
       const projected =
         net.time_emb_proj === undefined
           ? undefined
@@ -107,5 +138,5 @@ export const make = <const E extends number | undefined = undefined>(
       return Tensor.add(around, twice) as Tensor.Tensor
     },
     { kind: "residual block" }
-  )
+  ) as never
 }

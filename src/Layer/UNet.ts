@@ -151,6 +151,7 @@ const pieces = (config: Config) => {
           Attention.block({
             channels,
             epsilon,
+            dimensions,
             ...(norm ? { groups } : {}),
             ...(headWidth === undefined ? {} : { headWidth })
           })
@@ -200,7 +201,8 @@ const kindsOf = ({ attention, multipliers }: Config): ReadonlyArray<AttentionKin
 type Net = Layer.Layer<any, Tensor.Tensor, Tensor.Tensor, Condition>
 
 const ddpm = (config: Config): Net => {
-  const { width, multipliers, blocks, dimensions, groups, epsilon, downsamplePadding } = config
+  const { width, multipliers, blocks, groups, epsilon, downsamplePadding } = config
+  const dimensions: number = config.dimensions
   const { conv, block, attention, embeddings, condition } = pieces(config)
   const widths = multipliers.map((each) => each * width)
   const kinds = kindsOf(config)
@@ -285,7 +287,8 @@ const ddpm = (config: Config): Net => {
 }
 
 const lucidrains = (config: Config): Net => {
-  const { width, multipliers, blocks, dimensions } = config
+  const { width, multipliers, blocks } = config
+  const dimensions: number = config.dimensions
   const { conv, block, attention, embeddings, condition } = pieces(config)
   const widths = [width, ...multipliers.map((each) => each * width)]
   const kinds = kindsOf(config)

@@ -125,7 +125,7 @@ layer(Device.layerReference(), { excludeTestServices: true })("layer laws", (it)
     {
       layer: {
         parameters,
-        apply: (values: never, x: X, { embedding }: ResidualBlock.Condition) =>
+        apply: (values: never, x: Layer.Features<4>, { embedding }: ResidualBlock.Condition) =>
           apply(values, x, { embedding: ascending(embedding, embedding.shape) })
       } as Layer.Any,
       input: [4, 3, 3],
@@ -257,7 +257,7 @@ layer(Device.layerReference(), { excludeTestServices: true })("layer laws", (it)
     "permutation",
     {
       layer: Layer.sequence(
-        Layer.of((x: X) => Tensor.add(x, ascending(x, x.shape.slice(2)))),
+        Layer.of((x: X) => Tensor.add(x, ascending(x, x.shape.slice(2))) as Layer.Features<4>),
         attention
       ),
       input: [4, 3, 2],

@@ -49,7 +49,7 @@ describe("configurations", () => {
     "Embedding.fourier: the width 5 must be even"
   )
   it("refuses a residual that would be broadcast", () => {
-    const layer = Layer.residual(Dense.make({ in: 3, out: 1 }) as never) as Layer.Any
+    const layer = Layer.residual(Dense.make({ in: 3, out: 1 }) as Layer.Any)
     const values = Program.constants(Parameter.init(layer.parameters, 1))
     expect(() => layer.apply(values, Tensor.zeros([2, 3]))).toThrow(
       "Layer.residual: the layer makes [2, 1] of [2, 3]"

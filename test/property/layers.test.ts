@@ -410,9 +410,9 @@ add({
     },
     (net, x: Layer.Features<2>, condition: { readonly time: Tensor.Tensor<readonly [number]> }) => {
       const embedding = net.embed(condition.time) as Tensor.Tensor
-      const y = net.blocks.reduce<Tensor.Tensor>(
+      const y = net.blocks.reduce(
         (h, block) => block(h, { embedding }),
-        net.stem(Tensor.sub(x as Tensor.Tensor, net.mean) as Layer.Features<2>) as Tensor.Tensor
+        net.stem(Tensor.sub(x, net.mean))
       )
       return Tensor.mul(y, net.deep.gate)
     }

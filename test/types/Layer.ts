@@ -1,15 +1,18 @@
 /** Types of layers: what the compiler knows, and what it refuses. `npm run check` is the test. */
 import { LayerLaws } from "../../src/Laws/index.ts"
 import {
+  Activation,
   Attention,
   Conv,
   Dense,
+  Dropout,
   Embedding,
   Initializer,
   Layer,
   type Network,
   Norm,
   Parameter,
+  Resample,
   ResidualBlock,
   SafeTensors
 } from "../../src/Layer/index.ts"
@@ -120,6 +123,163 @@ Layer.residual(conv)
 const stack = Layer.sequence(...[1, 2, 3].map(() => Dense.make({ in: 3, out: 3 })))
 same<(typeof stack)["parameters"][number]["weight"]["shape"], readonly [3, 3]>()
 
+// ordinary compositions
+type Maps<L, I, O, C = unknown> =
+  L extends Layer.Layer<any, infer I2, infer O2, infer C2> ? Equal<[I, O, C], [I2, O2, C2]> : false
+const maps = <I, O, C = unknown>() => ({
+  of: <L extends Layer.Any>(_: L, ...__: Maps<L, I, O, C> extends true ? [] : ["differs", L]) => {}
+})
+type F<C extends number, Dims extends number = 2> = Layer.Features<C, Dims>
+const act = Layer.of(Tensor.silu)
+const to = <const I extends number, const O extends number>(from: I, out: O) =>
+  Conv.make({ in: from, out, kernel: 3 })
+maps<F<1>, F<8>>().of(
+  Layer.sequence(
+    Conv.make({ in: 1, out: 8, kernel: 3 }),
+    Norm.group({ channels: 8, groups: 4 }),
+    Layer.of(Tensor.silu),
+    Conv.make({ in: 8, out: 8, kernel: 3 })
+  )
+)
+const own = Layer.make(
+  { conv: Conv.make({ in: 8, out: 8, kernel: 3 }), norm: Norm.group({ channels: 8, groups: 4 }) },
+  ({ conv, norm }, x: Layer.Features<8>) => Tensor.add(x, Tensor.silu(norm(conv(x))))
+)
+maps<F<8>, F<8>>().of(own)
+maps<F<8>, F<8>>().of(Layer.sequence(own, Layer.of(Tensor.silu), own))
+maps<F<8>, F<8>>().of(Layer.residual(own))
+maps<F<8>, F<8>>().of(Layer.sequence(act, own, act, Dropout.make({ rate: 0.1 }), own, act))
+maps<F<8>, F<8>>().of(Layer.sequence(Layer.residual(own), Layer.identity(), Layer.sequence(own)))
+maps<F<3>, F<5>>().of(
+  Layer.sequence(
+    to(3, 8),
+    Norm.instance({ channels: 8 }),
+    Layer.of(Activation.named("gelu")),
+    Layer.residual(Attention.full({ channels: 8 })),
+    Resample.strided({ in: 8, out: 16 }),
+    ResidualBlock.make({ in: 16, out: 16, groups: 4 }),
+    Attention.block({ channels: 16, groups: 4 }),
+    Resample.nearest(),
+    Resample.up({ in: 16, out: 8 }),
+    to(8, 5)
+  )
+)
+maps<F<4>, F<4>, ResidualBlock.Condition>().of(
+  Layer.sequence(
+    ResidualBlock.make({ in: 4, out: 8, groups: 2, embedding: 6 }),
+    Dropout.make({ rate: 0.5 }),
+    Attention.linear({ channels: 8 }),
+    Norm.unit({ channels: 8 }),
+    ResidualBlock.make({ in: 8, out: 4, groups: 2, embedding: 6 })
+  )
+)
+maps<F<2, 1>, F<2, 1>>().of(
+  Layer.sequence(
+    Conv.make({ in: 2, out: 4, kernel: 3, dimensions: 1 }),
+    Norm.group({ channels: 4, groups: 2 }),
+    Layer.of((x) => Tensor.gelu(x, { approximate: "tanh" })),
+    Attention.full({ channels: 4, dimensions: 1 }),
+    Attention.block({ channels: 4, dimensions: 1 }),
+    Resample.pixelUnshuffle({ in: 4, out: 4, dimensions: 1 }),
+    ResidualBlock.make({ in: 4, out: 4, groups: 2, dimensions: 1 }),
+    Resample.linear({ factor: 2 }),
+    Dropout.make({ rate: 0.1 }),
+    Conv.make({ in: 4, out: 2, kernel: 3, dimensions: 1 })
+  )
+)
+maps<F<2, 3>, F<2, 3>>().of(
+  Layer.sequence(
+    Conv.make({ in: 2, out: 4, kernel: 3, dimensions: 3 }),
+    Norm.group({ channels: 4, groups: 2, affine: false }),
+    act,
+    Attention.linear({ channels: 4, dimensions: 3 }),
+    Resample.transposed({ in: 4, out: 4, dimensions: 3 }),
+    Resample.pixelShuffle({ in: 4, out: 4, dimensions: 3 }),
+    ResidualBlock.make({ in: 4, out: 2, groups: 2, dimensions: 3 })
+  )
+)
+maps<Of<readonly [number, 3]>, Of<readonly [number, 2]>>().of(
+  Layer.sequence(
+    Dense.make({ in: 3, out: 5 }),
+    Norm.layer({ channels: 5 }),
+    act,
+    Norm.rms({ channels: 5 }),
+    Dense.make({ in: 5, out: 2 })
+  )
+)
+maps<F<8>, F<8>>().of(Layer.sequence(own, own, own, own, own, own, own, own, own, own, own, own))
+// what keeps all shapes, or some, still does in a row
+same<typeof act, Layer.Preserving<{}>>()
+maps<F<8>, F<8>>().of(
+  Layer.sequence(
+    own,
+    Layer.sequence(act, Norm.unit({ channels: 8 }), Layer.residual(act)),
+    Layer.sequence(act, Resample.nearest()),
+    own
+  )
+)
+export const fits: Layer.Layer<any, F<8, 1>, F<8, 1>> = Norm.unit({ channels: 8 })
+// widths that are not yet known
+const pair = <const C extends number>(channels: C) =>
+  Layer.sequence(
+    Conv.make({ in: channels, out: channels, kernel: 3 }),
+    Layer.of(Tensor.silu),
+    Conv.make({ in: channels, out: 4, kernel: 3 })
+  )
+maps<F<8>, F<4>>().of(pair(8))
+const some = Norm.instance({ channels: batch.shape[1] as number })
+maps<Tensor.Tensor, Tensor.Tensor>().of(Layer.sequence(some, act, some))
+// side by side
+const sides = Layer.branch({ left: own, right: Layer.sequence(act, own), plain: act })
+declare const sideValues: Program.Tensors<(typeof sides)["parameters"]>
+declare const eight: F<8>
+same<
+  ReturnType<typeof sides.apply>,
+  { readonly left: F<8>; readonly right: F<8>; readonly plain: F<8> }
+>()
+const beside = Layer.concat([own, to(8, 4), act])
+maps<F<8>, Of<readonly [number, number, number, number]>>().of(beside)
+sides.apply(sideValues, eight)
+// @ts-expect-error 4 channels instead of 8
+sides.apply(sideValues, batch)
+
+// @ts-expect-error a norm of other channels
+Layer.sequence(to(4, 8), Norm.group({ channels: 4, groups: 2 }), act, to(8, 4))
+// @ts-expect-error an activation does not change the channels
+Layer.sequence(to(4, 8), act, to(4, 8))
+// @ts-expect-error nor do a norm and an activation at the beginning
+Layer.sequence(Norm.unit({ channels: 4 }), act, to(8, 8))
+// @ts-expect-error attention of other channels
+Layer.sequence(own, Attention.full({ channels: 4 }), own)
+// @ts-expect-error of another number of axes
+Layer.sequence(own, Attention.full({ channels: 8, dimensions: 1 }), own)
+// @ts-expect-error resampling keeps the channels
+Layer.sequence(own, Resample.nearest(), to(4, 8))
+// @ts-expect-error or says to how many it changes them
+Layer.sequence(own, Resample.up({ in: 8, out: 4 }), own)
+// @ts-expect-error a residual block of other channels
+Layer.sequence(own, ResidualBlock.make({ in: 4, out: 8, groups: 2 }))
+// @ts-expect-error dropout changes nothing
+Layer.sequence(own, Dropout.make({ rate: 0.1 }), Dropout.make({ rate: 0.1 }), to(4, 8))
+// @ts-expect-error rows are no image
+Layer.sequence(dense, act, own)
+// @ts-expect-error in the tenth place too
+Layer.sequence(own, act, own, act, own, act, own, act, own, to(4, 8))
+// @ts-expect-error a residual of attention keeps the channels that it has
+Layer.sequence(own, Layer.residual(Attention.full({ channels: 4 })))
+// @ts-expect-error many that do not follow on each other
+Layer.sequence(...[1, 2, 3].map(() => conv))
+// @ts-expect-error a residual that changes channels at the end
+Layer.residual(Layer.sequence(own, act, to(8, 4)))
+// @ts-expect-error or sizes
+Layer.residual(Resample.nearest())
+// the message blames the shape
+type Refused = Parameters<typeof Layer.sequence<[typeof conv, typeof conv]>>
+same<
+  Refused[1] extends Shape.Mismatch<infer Message> ? Message : never,
+  `layer 2 takes float32 [${number}, 4, ${number}, ${number}], but is given float32 [${number}, 8, ${number}, ${number}]`
+>()
+
 // conditions
 const block = ResidualBlock.make({ in: 4, out: 4, embedding: 6, groups: 2 })
 declare const blockValues: Program.Tensors<(typeof block)["parameters"]>
@@ -178,9 +338,9 @@ const made = Layer.make(
   }
 )
 same<(typeof made)["parameters"]["first"]["weight"]["shape"], readonly [5, 3]>()
-Layer.make({ block }, (net, x: Tensor.Tensor) => net.block(x, { embedding }))
+Layer.make({ block }, (net, x: Layer.Features<4>) => net.block(x, { embedding }))
 // @ts-expect-error a part needs a condition
-Layer.make({ block }, (net, x: Tensor.Tensor) => net.block(x))
+Layer.make({ block }, (net, x: Layer.Features<4>) => net.block(x))
 
 // side by side
 const branch = Layer.branch({ left: dense, right: timed })
