@@ -324,6 +324,32 @@ layer(Device.layerReference())("an objective", (it) => {
     })
   )
 
+  it.effect("is finite where there is no signal, and so is its gradient", () =>
+    Effect.gen(function* () {
+      const schedule = Schedule.zeroTerminalSnr(Schedule.linear({ steps: 4 }))
+      const data = Random.normal(Random.key(8), [32, 2]) as State
+      const found = yield* evaluate({ scale: Tensor.hostArray([0.5]) }, ({ scale }) =>
+        [Weighting.simple, ...weightings].flatMap((weighting) =>
+          (["v", "data", "flow"] as const).map((prediction) => {
+            const network: Denoiser.Network = (x) => Tensor.mul(x, scale) as State
+            const { items, loss, level } = Objective.make({
+              network,
+              schedule,
+              prediction,
+              weighting
+            })(data, key)
+            return { items, gradient: Gradient.of(loss, scale), alpha: level.alpha }
+          })
+        )
+      )
+      for (const { items, gradient, alpha } of found) {
+        expect(numbers(alpha.data)).toContain(0)
+        expect(numbers(items.data).every(Number.isFinite)).toBe(true)
+        expect(Number(gradient.data[0])).toBeLessThan(Infinity)
+      }
+    })
+  )
+
   it.effect("EDM's loss is its published form", () =>
     Effect.gen(function* () {
       // λ(σ)‖D(x; σ) − x₀‖², D = c_skip x + c_out F(c_in x, ln(σ)/4)
