@@ -68,6 +68,7 @@ const solvers: ReadonlyArray<Subject> = [
       ]
     )
   ),
+  { name: "Dpm.dpmpp2m", sampler: Dpm.dpmpp2m(), order: 2 },
   { name: "Dpm.fast", sampler: Dpm.fast(), toData: false },
   ...([1, 2, 3] as const).map((order) => ({
     name: `UniPc.make, order ${order}`,
@@ -122,7 +123,19 @@ const stochastic: ReadonlyArray<Subject> = [
     name: "PredictorCorrector.make",
     sampler: PredictorCorrector.make({ predictor: Ddpm.make(), snr: 0.05 })
   },
-  { name: "Consistency.make", sampler: Consistency.make(), faithful: false }
+  // from one estimate to the next, which is right for networks that are distilled for it
+  { name: "Consistency.make", sampler: Consistency.make(), faithful: false },
+  {
+    name: "Consistency.latent",
+    sampler: Consistency.latent(),
+    faithful: false,
+    coordinates: ["preserving"]
+  },
+  {
+    name: "Consistency.trajectory",
+    sampler: Consistency.trajectory({ fractional: true }),
+    faithful: false
+  }
 ]
 
 export const instances: ReadonlyArray<Subject> = [...solvers, ...stochastic]
