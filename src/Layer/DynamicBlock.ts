@@ -13,9 +13,20 @@
  * f and g are layers. Their condition is the block's own c (such as an embedding of the diffusion's time), and for f also the
  * equation's own time `t`.
  *
+ * Under a controller each sample takes its own steps. One whose equation is not solved to the end, because the steps that it may try do
+ * not suffice, say, comes out as NaN, so that no network trains on half an equation; an observer is shown the status, and how far
+ * it came (`Layer.Integration`).
+ *
  * @since 0.1.0
  */
-import { type Adjoint, Carrier, Method, SecondOrder, SolverError } from "../Solver/index.ts"
+import {
+  Adaptive,
+  type Adjoint,
+  Carrier,
+  Method,
+  SecondOrder,
+  SolverError
+} from "../Solver/index.ts"
 import { Expression, Tensor } from "../Tensor/index.ts"
 import type { Integrator } from "./Integrator.ts"
 import { floatOf } from "./internal/features.ts"
@@ -88,6 +99,13 @@ const needed = (result: Tensor.Any, taken: ReadonlyArray<Tensor.Any>): number =>
   return taken.filter(({ node }) => nodes.has(node)).length
 }
 
+/** NaN for samples whose equation was not solved to the end. */
+const solved = (y: Tensor.Tensor, status: Tensor.Any): Tensor.Tensor => {
+  const off = Tensor.abs(Tensor.sub(status as Tensor.Tensor, Adaptive.status.done))
+  const arrived = Tensor.reshape(Tensor.less(off, 0.5), [-1, ...y.shape.slice(1).map(() => 1)])
+  return Tensor.select(arrived, y, Number.NaN) as Tensor.Tensor
+}
+
 const integrate = <V, P>(
   { integrator, from = 0, to = 1 }: Options,
   { stepper, y, parameters, output, taken, once }: System<V, P>,
@@ -102,7 +120,7 @@ const integrate = <V, P>(
     ...(maximumSteps === undefined ? {} : { maximumSteps })
   }
   const { saved: _, ...outcome } = adjoint.integrate(problem, y, parameters)
-  const result = output(outcome.y)
+  const result = "safety" in steps ? solved(output(outcome.y), outcome.status) : output(outcome.y)
   if (observer !== undefined) {
     const written = taken.length
     const { name, evaluations: each } = stepper(parameters)

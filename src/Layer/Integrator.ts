@@ -133,7 +133,7 @@ export const Config = Schema.Struct({
         absolute: Schema.Finite,
         /**
          * Steps tried at most, {@link defaultMaximumSteps} unless told. Gradients of `direct` and `checkpointed` take the time of so many,
-         * however few there are. Where they do not suffice, the state stays where it is, and gradients are NaN.
+         * however few there are. Where they do not suffice, what the block gives of that sample is NaN, and so are gradients.
          */
         maximumSteps: Schema.optionalKey(Positive)
       })

@@ -226,6 +226,53 @@ describe("both", () => {
     }
   })
 
+  it("give NaN for those samples alone whose steps do not suffice", async () => {
+    const told: Array<Layer.Integration> = []
+    const observer: Layer.Observer = {
+      entered: () => () => {},
+      integrated: (_, integration) => told.push(integration)
+    }
+    // how fast a sample turns hangs on its size: 0 needs a step or two, 9 many
+    const derivative = Layer.of(
+      (x: Tensor.Tensor) => Tensor.mul(Tensor.sin(Tensor.mul(x, 50)), x) as Tensor.Tensor
+    )
+    const x = Tensor.reshape(
+      Tensor.constant([0, 0, 9, 9, 1e-3, 1e-3], { dtype: "float64" }),
+      [3, 2, 1]
+    ) as Tensor.Tensor<any, any>
+    for (const adjoint of ["direct", "checkpointed", "backsolve"] as const) {
+      const integrator = by({
+        method: "dopri5",
+        steps: { relative: 1e-8, absolute: 1e-8, maximumSteps: 8 },
+        adjoint
+      })
+      told.length = 0
+      const blocks = [
+        DynamicBlock.first({ derivative, integrator }).apply({ derivative: {} }, x, undefined, {
+          observer
+        }),
+        DynamicBlock.second({
+          acceleration: Layer.of(({ x }: State) => derivative.apply({}, x)),
+          velocity: Layer.of((x: Tensor.Tensor) => Tensor.mul(x, 0) as Tensor.Tensor),
+          integrator
+        }).apply({ acceleration: {}, velocity: {} }, x, undefined, { observer })
+      ]
+      for (const [i, y] of blocks.entries()) {
+        const gradient = Gradient.of(Tensor.sum(y), x)
+        const found = await evaluate({ y, gradient, status: told[i].outcome.status })
+        const { done, maximumSteps } = Adaptive.status
+        expect(numbers(found.status)).toEqual([done, maximumSteps, done])
+        const lost = [false, false, true, true, false, false]
+        expect(numbers(found.y).map(Number.isNaN)).toEqual(lost)
+        // a way back that is solved anew is lost for all
+        const shared = adjoint === "backsolve"
+        expect(numbers(found.gradient).map(Number.isNaN)).toEqual(
+          lost.map((each) => each || shared)
+        )
+      }
+    }
+  })
+
   it("say how often their derivatives are evaluated", async () => {
     const told: Array<Layer.Integration> = []
     const observer: Layer.Observer = {
