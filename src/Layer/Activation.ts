@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { type Shape, Tensor } from "../Tensor/index.ts"
+import { unknownName } from "./LayerError.ts"
 
 /**
  * @since 0.1.0
@@ -37,7 +38,12 @@ export const names = Object.keys(activations) as ReadonlyArray<Name> as readonly
 ]
 
 /**
+ * Throws `ConfigError`, with the name that was perhaps meant, for one that there is not.
+ *
  * @since 0.1.0
  * @category getters
  */
-export const named = (name: Name): Activation => activations[name]
+export const named = (name: Name): Activation => {
+  if (Object.hasOwn(activations, name)) return activations[name]
+  throw unknownName("Activation.named", String(name), names)
+}

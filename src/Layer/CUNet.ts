@@ -46,12 +46,12 @@ export const Config = Schema.Struct({
   levels: withDefault(Positive, 4),
   /** Of the blocks' equations (see `DynamicBlock`). */
   order: withDefault(Schema.Literals(["first", "second"]), "second"),
-  /** Whether equations of second order take no notice of the velocity, so that symplectic methods have an inverse. */
+  /** Whether equations of second order take no notice of the velocity, so that symplectic methods have an inverse; of those alone. */
   velocityFree: withDefault(Schema.Boolean, false),
   /** Whether x is part of the derivative. */
   residual: withDefault(Schema.Boolean, true),
   norm: withDefault(Schema.Literals(["group", "instance", "none"]), "group"),
-  /** Of group norms; channels must divide by them. */
+  /** Of group norms; channels must divide by them. Without group norms they do not matter. */
   groups: withDefault(Positive, 8),
   activation: withDefault(Schema.Literals(Activation.names), "silu"),
   /** Whether the derivatives' activations stand before or after their convolutions. */
@@ -244,6 +244,12 @@ const requirePlaces = ({ norm, levels }: Config, path: string, sizes: ReadonlyAr
  */
 export const makeUnsafe = (config: Config, integrator?: Integrator.Integrator): CUNet => {
   const { levels, width, augment, size } = config
+  demand(
+    !config.velocityFree || config.order === "second",
+    "CUNet",
+    "velocityFree",
+    'equations of first order have no velocity; take the order "second", or leave it out'
+  )
   if (config.norm === "group") {
     const blocks = Array.from({ length: levels + 1 }, (_, i) => 2 * width * 2 ** i + augment)
     requireGroups("CUNet", config.groups, [width, ...blocks])

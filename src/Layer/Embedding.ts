@@ -7,6 +7,7 @@ import { Tensor } from "../Tensor/index.ts"
 import * as Activation from "./Activation.ts"
 import * as Dense from "./Dense.ts"
 import * as Initializer from "./Initializer.ts"
+import { demand, requireCounts } from "./internal/config.ts"
 import { floatOf } from "./internal/features.ts"
 import { valueOf } from "./internal/values.ts"
 import * as Layer from "./Layer.ts"
@@ -15,7 +16,8 @@ import * as Parameter from "./Parameter.ts"
 
 /**
  * A learned vector for each class: whole numbers `[batch]` → `[batch, width]`. A number out of range is a `DeviceError` when
- * the program runs. Begins as PyTorch's `Embedding`, normal, unless told.
+ * the program runs. Begins as PyTorch's `Embedding`, normal, unless told. Throws `ConfigError` for numbers of classes and widths that
+ * are no whole numbers of at least 1.
  *
  * @since 0.1.0
  * @category constructors
@@ -28,19 +30,18 @@ export const make = <const N extends number, const W extends number>(options: {
   { readonly weight: Parameter.Parameter<readonly [N, W], "float32"> },
   Tensor.Tensor<readonly [number], "int32">,
   Tensor.Tensor<readonly [number, W]>
-> => ({
-  kind: "embedding",
-  parameters: {
-    weight: Parameter.make(
-      [options.classes, options.width],
-      options.initializer ?? Initializer.normal()
-    )
-  },
-  apply: (values, labels) =>
-    Tensor.take(valueOf("Embedding.make", values, "weight"), labels) as Tensor.Tensor<
-      readonly [number, W]
-    >
-})
+> => {
+  const { classes, width, initializer = Initializer.normal() } = options
+  requireCounts("Embedding.make", { classes, width })
+  return {
+    kind: "embedding",
+    parameters: { weight: Parameter.make([classes, width], initializer) },
+    apply: (values, labels) =>
+      Tensor.take(valueOf("Embedding.make", values, "weight"), labels) as Tensor.Tensor<
+        readonly [number, W]
+      >
+  }
+}
 
 /**
  * @since 0.1.0
@@ -63,7 +64,7 @@ export interface SinusoidOptions<W extends number> {
  *
  * all sines first, and a zero at the end where the width is odd. Times are in units of training steps, 0 to 1,000 or so.
  *
- * Throws `ConfigError` where nothing is left of the exponent's denominator.
+ * Throws `ConfigError` where nothing is left of the exponent's denominator, and for widths and periods that make no sense.
  *
  * @since 0.1.0
  * @category constructors
@@ -72,6 +73,13 @@ export const sinusoid = <const W extends number>(
   options: SinusoidOptions<W>
 ): Layer.Layer<{}, Tensor.Tensor<readonly [number]>, Tensor.Tensor<readonly [number, W]>> => {
   const { width, period = 10000, shift = 0, cosineFirst = false } = options
+  requireCounts("Embedding.sinusoid", { width })
+  demand(
+    period > 0 && period < Number.POSITIVE_INFINITY,
+    "Embedding.sinusoid",
+    "period",
+    `must be a number above 0, such as 10000, not ${period}`
+  )
   const half = Math.floor(width / 2)
   if (!(half > shift)) {
     throw new ConfigError({

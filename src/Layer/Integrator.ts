@@ -18,8 +18,9 @@ import {
   SolverError,
   Tableau
 } from "../Solver/index.ts"
+import { requireCounts } from "./internal/config.ts"
 import { Positive, withDefault } from "./internal/schema.ts"
-import { ConfigError } from "./LayerError.ts"
+import { ConfigError, unknownName } from "./LayerError.ts"
 
 /**
  * @since 0.1.0
@@ -150,16 +151,32 @@ export const Config = Schema.Struct({
 export type Config = typeof Config.Type
 
 /**
- * The integrator that a configuration names. Throws `ConfigError` for tolerances that make no sense.
+ * The integrator that a configuration names. Throws `ConfigError` for names that it does not know, with those that
+ * were perhaps meant, and for steps and tolerances that make no sense.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const of = ({ method, steps, adjoint }: Config): Integrator => {
-  const shared = { method: methods[method], adjoint: adjoints[adjoint] }
-  if (typeof steps === "number") return { ...shared, steps: { count: steps } }
+  const shared = {
+    method: oneOf("method", methods, method),
+    adjoint: oneOf("adjoint", adjoints, adjoint)
+  }
+  if (typeof steps === "number") {
+    requireCounts("Integrator", { steps })
+    return { ...shared, steps: { count: steps } }
+  }
   const { maximumSteps = defaultMaximumSteps, ...tolerance } = steps
   return { ...shared, steps: controller(tolerance), maximumSteps }
+}
+
+const oneOf = <T extends object, K extends keyof T & string>(
+  path: string,
+  all: T,
+  name: K
+): T[K] => {
+  if (Object.hasOwn(all, name)) return all[name]
+  throw unknownName("Integrator", String(name), Object.keys(all), path)
 }
 
 const controller = (tolerance: Controller.Options): Controller.Controller => {

@@ -57,12 +57,14 @@ export class ConfigError extends Schema.TaggedError<ConfigError>("odeon/ConfigEr
 export const unknownName = (
   what: string,
   given: string,
-  known: ReadonlyArray<string>
+  known: ReadonlyArray<string>,
+  /** The field that it is in. */
+  path = ""
 ): ConfigError =>
   new ConfigError({
     what,
-    path: "",
-    message: `${what}: there is no "${given}"; ${Suggestion.sentence(given, known)}`
+    path,
+    message: `${what}: ${path === "" ? "" : `${path}: `}there is no "${given}"; ${Suggestion.sentence(given, known)}`
   })
 
 /**

@@ -6,7 +6,7 @@
  */
 import { type Shape, Tensor } from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
-import { requireCounts, requireGroups } from "./internal/config.ts"
+import { requireCounts, requireEpsilon, requireGroups } from "./internal/config.ts"
 import { overSpace } from "./internal/features.ts"
 import { valueOf } from "./internal/values.ts"
 import type { Channels, Preserving } from "./Layer.ts"
@@ -47,7 +47,7 @@ const named = (
 
 /**
  * Group normalisation of `[N, C, …]` (Wu and He 2018, arXiv:1803.08494). Throws `ConfigError`, with the numbers of groups that
- * would work, where the channels do not divide by the groups.
+ * would work, where the channels do not divide by the groups; as all norms also for a negative ε.
  *
  * @since 0.1.0
  * @category constructors
@@ -61,6 +61,7 @@ export const group = <const C extends number, const A extends boolean = true>(op
 }): Normalization<C, Affine<C, NoInfer<A>>> => {
   const { channels, groups, epsilon = 1e-5 } = options
   requireCounts("Norm.group", { channels, groups })
+  requireEpsilon("Norm.group", epsilon)
   requireGroups("Norm.group", groups, [channels])
   return {
     kind: "group norm",
@@ -71,6 +72,25 @@ export const group = <const C extends number, const A extends boolean = true>(op
         groups,
         epsilon
       })
+  }
+}
+
+/** What instance and layer norms have in common: all but which elements are normalised. */
+const normalization = <C extends number, A extends boolean, W extends Shape.Shape>(
+  name: "instance" | "layer",
+  { channels, epsilon = 1e-5 }: { readonly channels: C; readonly epsilon?: number },
+  wanted: A
+): Preserving<Affine<C, A>, W> => {
+  const what = `Norm.${name}`
+  requireCounts(what, { channels })
+  requireEpsilon(what, epsilon)
+  const norm = (
+    name === "instance" ? Tensor.instanceNorm : Tensor.layerNorm
+  ) as typeof Tensor.layerNorm
+  return {
+    kind: `${name} norm`,
+    parameters: affine(channels, wanted),
+    apply: (values, x) => norm(x, { ...named(what, values, wanted), epsilon })
   }
 }
 
@@ -86,18 +106,8 @@ export const instance = <const C extends number, const A extends boolean = false
   /** 1e-5 unless told. */
   readonly epsilon?: number
   readonly affine?: A
-}): Normalization<C, Affine<C, NoInfer<A>>> => {
-  const { channels, epsilon = 1e-5 } = options
-  return {
-    kind: "instance norm",
-    parameters: affine(channels, (options.affine ?? false) as A),
-    apply: (values, x) =>
-      Tensor.instanceNorm(x, {
-        ...named("Norm.instance", values, options.affine === true),
-        epsilon
-      })
-  }
-}
+}): Normalization<C, Affine<C, NoInfer<A>>> =>
+  normalization("instance", options, (options.affine ?? false) as A)
 
 /**
  * Layer normalisation over the last axis (Ba et al. 2016, arXiv:1607.06450).
@@ -110,15 +120,8 @@ export const layer = <const C extends number, const A extends boolean = true>(op
   /** 1e-5 unless told. */
   readonly epsilon?: number
   readonly affine?: A
-}): Preserving<Affine<C, NoInfer<A>>> => {
-  const { channels, epsilon = 1e-5 } = options
-  return {
-    kind: "layer norm",
-    parameters: affine(channels, options.affine),
-    apply: (values, x) =>
-      Tensor.layerNorm(x, { ...named("Norm.layer", values, options.affine !== false), epsilon })
-  }
-}
+}): Preserving<Affine<C, NoInfer<A>>> =>
+  normalization("layer", options, (options.affine ?? true) as A)
 
 type Factor<C extends number> = {
   readonly weight: Parameter.Parameter<readonly [C], "float32">
@@ -141,6 +144,8 @@ export const rms = <const C extends number>(options: {
   readonly axis?: number
 }): Preserving<Factor<C>> => {
   const { channels, epsilon = 1e-5, axis = -1 } = options
+  requireCounts("Norm.rms", { channels })
+  requireEpsilon("Norm.rms", epsilon)
   return {
     kind: "RMS norm",
     parameters: factor(channels),
@@ -160,6 +165,7 @@ export const unit = <const C extends number>(options: {
   readonly channels: C
 }): Normalization<C, Factor<C>> => {
   const { channels } = options
+  requireCounts("Norm.unit", { channels })
   return {
     kind: "unit norm",
     parameters: factor(channels),

@@ -16,6 +16,7 @@ import {
   Shape,
   Suggestion,
   type Tensor,
+  TensorError,
   Tree
 } from "../Tensor/index.ts"
 import * as Initializer from "./Initializer.ts"
@@ -81,9 +82,11 @@ export const init = <P>(
       const own = HostRandom.foldIn(HostRandom.foldIn(key, a), b)
       return Initializer.draw(own, shape, dtype, initializer(shape))
     } catch (error) {
-      if (!(error instanceof ParameterError)) throw error
-      const { reason, message } = error
-      throw new ParameterError({ path, reason, message: `parameter "${path}": ${message}` })
+      // bounds that are none are refused where numbers are drawn
+      const known = error instanceof ParameterError || TensorError.isTensorError(error)
+      if (!known) throw error
+      const reason = error instanceof ParameterError ? error.reason : "initializer"
+      throw new ParameterError({ path, reason, message: `parameter "${path}": ${error.message}` })
     }
   })
 }

@@ -5,6 +5,7 @@
  */
 import { Tensor } from "../Tensor/index.ts"
 import * as Conv from "./Conv.ts"
+import { demand, requirePadding } from "./internal/config.ts"
 import * as Layer from "./Layer.ts"
 
 type Resampling<
@@ -33,14 +34,22 @@ export interface Options<
   readonly dimensions?: Dims
 }
 
-const resized = (mode: "nearest" | "linear", scale: number): Layer.Resizing<{}> => ({
-  kind: mode,
-  parameters: {},
-  apply: (_, x) => Tensor.resize(x, { scale, mode }) as never
-})
+const resized = (mode: "nearest" | "linear", scale: number): Layer.Resizing<{}> => {
+  demand(
+    scale > 0 && scale < Number.POSITIVE_INFINITY,
+    `Resample.${mode}`,
+    "factor",
+    `must be a number above 0, such as 2, not ${scale}`
+  )
+  return {
+    kind: mode,
+    parameters: {},
+    apply: (_, x) => Tensor.resize(x, { scale, mode }) as never
+  }
+}
 
 /**
- * Each place repeated `factor` times, 2 unless told.
+ * Each place repeated `factor` times, 2 unless told. Throws `ConfigError` for factors that are not above 0.
  *
  * @since 0.1.0
  * @category functions
@@ -49,7 +58,8 @@ export const nearest = (options: { readonly factor?: number } = {}): Layer.Resiz
   resized("nearest", options.factor ?? 2)
 
 /**
- * (Bi-, tri-)linear interpolation to `factor` times the size, as PyTorch's with align_corners false; ½ halves.
+ * (Bi-, tri-)linear interpolation to `factor` times the size, as PyTorch's with align_corners false; ½ halves. Throws
+ * `ConfigError` for factors that are not above 0.
  *
  * @since 0.1.0
  * @category functions
@@ -79,7 +89,7 @@ export const up = <
 
 /**
  * A convolution of kernel 3 and stride 2. `padding` is that before and after each axis: 1 and 1 unless told; the published DDPM
- * has 0 and 1.
+ * has 0 and 1. Throws `ConfigError` unless these are whole numbers of at least 0.
  *
  * @since 0.1.0
  * @category constructors
@@ -93,6 +103,7 @@ export const strided = <
 ): Resampling<In, Out, NoInfer<Dims>> => {
   const { in: from, out, dimensions = 2 }: Options = options
   const { padding = [1, 1] } = options
+  requirePadding("Resample.strided", padding)
   return Layer.make(
     {
       conv: Conv.make({

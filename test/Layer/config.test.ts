@@ -2,15 +2,18 @@
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
 import {
+  Activation,
   Attention,
   Conv,
   CUNet,
   Dense,
+  Embedding,
   Integrator,
   LayerError,
   Network,
   Norm,
   Parameter,
+  Resample,
   UNet
 } from "../../src/Layer/index.ts"
 import { Tensor, Tree } from "../../src/Tensor/index.ts"
@@ -146,6 +149,12 @@ describe("what is wrong is named, with what would work", () => {
       "size",
       "3 sizes for 2 dimensions"
     ],
+    [
+      "what equations of first order lack",
+      CUNet.make({ ...cunet, order: "first", velocityFree: true }),
+      "velocityFree",
+      'take the order "second"'
+    ],
     ["a rate of dropout", UNet.make({ ...unet, dropout: 1 }), "dropout", "less than 1"],
     [
       "channels that divide into groups at some levels only",
@@ -203,10 +212,46 @@ describe("what is wrong is named, with what would work", () => {
       ["dimensions", () => Conv.make({ ...shared, dimensions: 4 })],
       ["out", () => Dense.make({ in: 2, out: Number.NaN })],
       ["channels", () => Norm.group({ channels: 0, groups: 1 })],
-      ["headWidth", () => Attention.block({ channels: 4, headWidth: -2 })]
+      ["channels", () => Norm.instance({ channels: -1 })],
+      ["channels", () => Norm.layer({ channels: 0 })],
+      ["channels", () => Norm.rms({ channels: 1.5 })],
+      ["channels", () => Norm.unit({ channels: 0 })],
+      ["epsilon", () => Norm.group({ channels: 4, groups: 2, epsilon: -1e-5 })],
+      ["epsilon", () => Norm.instance({ channels: 4, epsilon: Number.NaN })],
+      ["epsilon", () => Norm.layer({ channels: 4, epsilon: Number.POSITIVE_INFINITY })],
+      ["epsilon", () => Norm.rms({ channels: 4, epsilon: -1 })],
+      ["headWidth", () => Attention.block({ channels: 4, headWidth: -2 })],
+      ["classes", () => Embedding.make({ classes: 0, width: 4 })],
+      ["width", () => Embedding.make({ classes: 4, width: 2.5 })],
+      ["width", () => Embedding.sinusoid({ width: 4.5 })],
+      ["period", () => Embedding.sinusoid({ width: 4, period: 0 })],
+      ["period", () => Embedding.sinusoid({ width: 4, period: -1 })],
+      ["factor", () => Resample.linear({ factor: 0 })],
+      ["factor", () => Resample.nearest({ factor: Number.NaN })],
+      ["padding", () => Resample.strided({ in: 2, out: 2, padding: [-1, 1] })],
+      ["padding", () => Resample.strided({ in: 2, out: 2, padding: [0, 0.5] })],
+      ["steps", () => Integrator.of({ method: "rk4", steps: 0, adjoint: "direct" })]
     ] as const) {
       const error = failure(LayerError.attempt<unknown>(build))
       expect([error.path, error.message]).toEqual([path, expect.stringContaining("must be")])
+    }
+  })
+
+  it("names that there are not, with those that were perhaps meant", () => {
+    const given = { method: "rk4", steps: 1, adjoint: "direct" } as const
+    for (const [path, build, words] of [
+      ["method", () => Integrator.of({ ...given, method: "rk5" as never }), 'you mean "rk4"?'],
+      [
+        "adjoint",
+        () => Integrator.of({ ...given, adjoint: "checkpoint" as never }),
+        'you mean "checkpointed"?'
+      ],
+      ["method", () => Integrator.of({ ...given, method: "toString" as never }), "known are euler"],
+      ["", () => Activation.named("selu" as never), 'you mean "silu"?'],
+      ["", () => Activation.named(undefined as never), "known are silu"]
+    ] as const) {
+      const error = failure(LayerError.attempt<unknown>(build))
+      expect([error.path, error.message]).toEqual([path, expect.stringContaining(words)])
     }
   })
 

@@ -115,6 +115,21 @@ describe("init", () => {
       reason: "initializer",
       message: expect.stringContaining('parameter "a.0": a parameter of shape [3] has no fans')
     })
+    for (const [initializer, words] of [
+      [Initializer.uniform(1, 0), "needs min < max"],
+      [Initializer.uniform(Number.NaN, 1), "needs min < max"],
+      [Initializer.truncatedNormal({ cut: 0 }), "needs min < max"],
+      [Initializer.truncatedNormal({ cut: Number.NaN }), "needs min < max"]
+    ] as const) {
+      expect(
+        thrown(() => Parameter.init({ deep: { b: Parameter.make([3], initializer) } }, 0))
+      ).toMatchObject({
+        _tag: "ParameterError",
+        path: "deep.b",
+        reason: "initializer",
+        message: expect.stringMatching(`^parameter "deep\\.b": .*${words}`)
+      })
+    }
   })
 })
 

@@ -88,6 +88,27 @@ export const requireCounts = (what: string, options: Readonly<Record<string, num
   }
 }
 
+/** Throws a `ConfigError` unless each of some numbers of places is a whole number of at least 0. */
+export const requirePadding = (what: string, padding: ReadonlyArray<number>): void => {
+  for (const each of padding) {
+    demand(
+      Number.isInteger(each) && each >= 0,
+      what,
+      "padding",
+      `must be whole numbers of at least 0, not ${each}`
+    )
+  }
+}
+
+/** Throws a `ConfigError` unless a norm's ε is 0 or more. */
+export const requireEpsilon = (what: string, epsilon: number): void =>
+  demand(
+    epsilon >= 0 && epsilon < Number.POSITIVE_INFINITY,
+    what,
+    "epsilon",
+    `must be a number of at least 0, such as 1e-5, not ${epsilon}`
+  )
+
 /** All whole numbers that a number can be divided by. */
 export const divisors = (of: number): ReadonlyArray<number> =>
   Array.from({ length: of }, (_, i) => i + 1).filter((each) => of % each === 0)
