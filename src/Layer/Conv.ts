@@ -5,13 +5,14 @@
  * @since 0.1.0
  */
 import { type Shape, Tensor } from "../Tensor/index.ts"
-import * as Initializer from "./Initializer.ts"
+import type * as Initializer from "./Initializer.ts"
 import { demand, requireCounts } from "./internal/config.ts"
 import { overSpace, spread } from "./internal/features.ts"
 import { valueOf } from "./internal/values.ts"
+import { weightAndBias } from "./internal/weight.ts"
 import type { Features, Layer } from "./Layer.ts"
 import { ConfigError } from "./LayerError.ts"
-import * as Parameter from "./Parameter.ts"
+import type * as Parameter from "./Parameter.ts"
 
 /**
  * @since 0.1.0
@@ -77,22 +78,6 @@ const checked = (what: string, options: Common<number, number, number, boolean>)
   }
 }
 
-const parametersOf = <Out extends number, B extends boolean>(
-  shape: Shape.Shape,
-  options: Pick<Common<number, Out, number, B>, "out" | "bias" | "initializer" | "biasInitializer">
-): Parameters<Out, B> =>
-  ({
-    weight: Parameter.make(shape, options.initializer ?? Initializer.torch),
-    ...(options.bias === false
-      ? {}
-      : {
-          bias: Parameter.make(
-            [options.out],
-            options.biasInitializer ?? Initializer.torchBias(shape)
-          )
-        })
-  }) as unknown as Parameters<Out, B>
-
 /**
  * A convolution, `[N, in, …]` → `[N, out, …]` (see `Tensor.conv`). Unless told, (kernel − 1)·dilation / 2 is padded on all sides:
  * with odd kernels and no stride the spatial sizes stay. Begins as PyTorch's `Conv` unless told.
@@ -126,7 +111,7 @@ export const make = <
     })
   return {
     kind: `conv ${kernel.join("×")}`,
-    parameters: parametersOf([options.out, options.in / groups, ...kernel], options),
+    parameters: weightAndBias([options.out, options.in / groups, ...kernel], options),
     apply: (values, x) => {
       const weight = valueOf("Conv.make", values, "weight")
       const y = Tensor.conv(x as Tensor.Tensor, weight, { padding, stride, dilation, groups })
@@ -161,7 +146,7 @@ export const transposed = <
   const kernel = spread(options.kernel, options.dimensions ?? 2)
   return {
     kind: `transposed conv ${kernel.join("×")}`,
-    parameters: parametersOf([options.in, options.out / groups, ...kernel], options),
+    parameters: weightAndBias([options.in, options.out / groups, ...kernel], options),
     apply: (values, x) => {
       const weight = valueOf("Conv.transposed", values, "weight")
       const window = { padding, stride, dilation, groups, outputPadding }

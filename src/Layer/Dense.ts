@@ -4,11 +4,12 @@
  * @since 0.1.0
  */
 import { Tensor } from "../Tensor/index.ts"
-import * as Initializer from "./Initializer.ts"
+import type * as Initializer from "./Initializer.ts"
 import { requireCounts } from "./internal/config.ts"
 import { valueOf } from "./internal/values.ts"
+import { weightAndBias } from "./internal/weight.ts"
 import type { Layer } from "./Layer.ts"
-import * as Parameter from "./Parameter.ts"
+import type * as Parameter from "./Parameter.ts"
 
 /**
  * @since 0.1.0
@@ -42,21 +43,9 @@ export const make = <
   Tensor.Tensor<readonly [number, Out]>
 > => {
   requireCounts("Dense.make", { in: options.in, out: options.out })
-  const shape = [options.out, options.in] as const
-  const parameters = {
-    weight: Parameter.make(shape, options.initializer ?? Initializer.torch),
-    ...(options.bias === false
-      ? {}
-      : {
-          bias: Parameter.make(
-            [options.out],
-            options.biasInitializer ?? Initializer.torchBias(shape)
-          )
-        })
-  }
   return {
     kind: "dense",
-    parameters: parameters as unknown as Parameters<In, Out, B>,
+    parameters: weightAndBias([options.out, options.in], options),
     apply: (values, x) => {
       const weight = valueOf("Dense.make", values, "weight")
       const y = Tensor.matmul(
