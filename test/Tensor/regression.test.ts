@@ -151,12 +151,26 @@ describe("wrong use is a typed error", () => {
   const kernel = Tensor.zeros([4, 4, 3, 3]) as Tensor.Tensor
   const whole = Tensor.zeros([3], "int32")
   const bad = <A>(value: unknown) => value as A
+  const dtypeless = { shape: [1], data: new Float32Array(1) }
   const cases: ReadonlyArray<readonly [string, () => unknown, string]> = [
     ["nothing for a tensor", () => Tensor.add(x, bad<number>(null)), "not a tensor"],
     ["a list for a tensor", () => Tensor.exp(bad<typeof x>([1, 2])), "Tensor.constant"],
     ["a number for a shape", () => Tensor.zeros(bad<[3]>(3)), "3 is not a shape"],
     ["a shape beyond counting", () => Tensor.zeros([2 ** 40, 2 ** 40]), "more elements"],
     ["an unknown dtype", () => Tensor.zeros([2], bad<"float32">("float7")), "no such dtype"],
+    ["a record for a dtype", () => Tensor.arange(4, bad<"int32">({})), "a plain object"],
+    [
+      "a symbol for a dtype",
+      () => Tensor.ones([2], bad<"int32">(Symbol("float"))),
+      "Symbol(float)"
+    ],
+    ["a list of dtypes", () => Tensor.cast(x, bad<"int32">(["int32"])), "an array"],
+    ["a host array of no dtype", () => Tensor.constant(bad<[1]>(dtypeless)), "constant(undefined)"],
+    [
+      "a typed array of no dtype",
+      () => Tensor.hostArray(new Float32Array(1), { dtype: bad<"int32">({}) }),
+      "no such dtype"
+    ],
     ["a cast to an unknown dtype", () => Tensor.cast(x, bad<"float32">("real")), "no such dtype"],
     ["a fraction for an integer", () => Tensor.hostArray([1.5], { dtype: "int64" }), "1.5 is not"],
     ["an integer too large", () => Tensor.add(whole, 3e9), "3000000000 is not"],

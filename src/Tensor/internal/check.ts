@@ -19,12 +19,15 @@ export const dtypeError = (
   operation: string,
   inputs: ReadonlyArray<{ readonly dtype: DType.DType }>,
   why: string
-): DTypeError =>
-  new DTypeError({
+): DTypeError => {
+  // what is no dtype at all must be told too
+  const dtypes = inputs.map(({ dtype }) => (typeof dtype === "string" ? dtype : said(dtype)))
+  return new DTypeError({
     operation,
-    dtypes: inputs.map((input) => input.dtype),
-    message: `${operation}(${inputs.map((input) => input.dtype).join(", ")}): ${why}`
+    dtypes,
+    message: `${operation}(${dtypes.join(", ")}): ${why}`
   })
+}
 
 /** What is given as tensors are tensors: for callers that types do not hold back. */
 export const tensors: (
@@ -84,7 +87,7 @@ export const known = (operation: string, dtype: DType.DType): DType.DType => {
   if (!DType.all.includes(dtype)) {
     throw dtypeError(
       operation,
-      [{ dtype: String(dtype) as DType.DType }],
+      [{ dtype }],
       `there is no such dtype; there are ${DType.all.join(", ")}`
     )
   }

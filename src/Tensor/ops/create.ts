@@ -63,7 +63,7 @@ export const hostArray: {
   }
   if (ArrayBuffer.isView(values)) {
     const own = DTypes.all.find((dtype) => DTypes.holds(dtype, values))
-    const dtype = options?.dtype ?? own ?? "float32"
+    const dtype = check.known("hostArray", options?.dtype ?? own ?? "float32")
     const data = DTypes.holds(dtype, values)
       ? values
       : convert(Array.from<number | bigint>(values as Float64Array), dtype)

@@ -22,6 +22,7 @@ export const constantPrimitive: Primitive<"constant"> = {
   name: "constant",
   infer: (_, { shape, dtype, data }) => {
     check.sizes("constant", [], shape)
+    check.known("constant", dtype)
     if (!DType.holds(dtype, data)) {
       throw check.dtypeError(
         "constant",
@@ -59,6 +60,7 @@ export const iotaPrimitive: Primitive<"iota"> = {
   name: "iota",
   infer: (_, { shape, dtype, axis }) => {
     check.sizes("iota", [], shape)
+    check.known("iota", dtype)
     if (dtype === "bool") throw check.dtypeError("iota", [{ dtype }], "is defined for numbers only")
     if (!Number.isInteger(axis) || axis < 0 || axis >= shape.length) {
       throw check.shapeError("iota", [{ shape }], `has no axis ${axis}`)
