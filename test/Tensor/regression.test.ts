@@ -168,7 +168,7 @@ describe("wrong use is a typed error", () => {
     ["a host array of no dtype", () => Tensor.constant(bad<[1]>(dtypeless)), "constant(undefined)"],
     [
       "a typed array of no dtype",
-      () => Tensor.hostArray(new Float32Array(1), { dtype: bad<"int32">({}) }),
+      () => Tensor.hostArray(new Float32Array(1), { dtype: bad<"float32">({}) }),
       "no such dtype"
     ],
     ["a cast to an unknown dtype", () => Tensor.cast(x, bad<"float32">("real")), "no such dtype"],
