@@ -45,8 +45,8 @@ export const norm = (
  * @since 0.1.0
  * @category models
  */
-export interface Options {
-  readonly channels: number
+export interface Options<C extends number = number, Dims extends number = number> {
+  readonly channels: C
   readonly norm: NormKind
   /** Of group norm. */
   readonly groups: number
@@ -60,7 +60,7 @@ export interface Options {
   /** Whether the equation's own time is part of scale and shift. */
   readonly odeTime: boolean
   /** Spatial axes; 2 unless told. */
-  readonly dimensions?: number
+  readonly dimensions?: Dims
 }
 
 /**
@@ -87,6 +87,12 @@ const parts = (options: Options) => {
     conv2: convolution()
   }
 }
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Parameters = Layer.Parameters<ReturnType<typeof parts>>
 
 type Net = Layer.Bound<ReturnType<typeof parts>>
 
@@ -134,12 +140,19 @@ const network = (
  * @since 0.1.0
  * @category constructors
  */
-export const first = (options: Options) =>
+export const first = <const C extends number, const Dims extends number = 2>(
+  options: Options<C, Dims>
+): Layer.Layer<
+  Parameters,
+  Layer.Features<C, NoInfer<Dims>>,
+  Layer.Features<C, NoInfer<Dims>>,
+  Condition
+> =>
   Layer.make(
     parts(options),
     (net, x: Tensor.Tensor, condition: Condition) => network(options, net, x, condition),
     { kind: "derivative" }
-  )
+  ) as never
 
 /**
  * f(t, x, v): the same of x, where the velocity joins the first convolution's result through a 1×1 convolution of its own,
@@ -148,8 +161,16 @@ export const first = (options: Options) =>
  * @since 0.1.0
  * @category constructors
  */
-export const second = (options: Options & { readonly velocityFree?: boolean }) => {
-  const { channels, dimensions = 2, velocityFree = false } = options
+export const second = <const C extends number, const Dims extends number = 2>(
+  options: Options<C, Dims> & { readonly velocityFree?: boolean }
+): Layer.Layer<
+  Parameters & { readonly conv_velocity?: Conv.Parameters<number, false> },
+  SecondOrder.State<Layer.Features<C, NoInfer<Dims>>>,
+  Layer.Features<C, NoInfer<Dims>>,
+  Condition
+> => {
+  const { channels, dimensions = 2 }: Options = options
+  const { velocityFree = false } = options
   const joins = velocityFree
     ? {}
     : {
@@ -166,5 +187,5 @@ export const second = (options: Options & { readonly velocityFree?: boolean }) =
     (net, { x, v }: SecondOrder.State<Tensor.Tensor>, condition: Condition) =>
       network(options, net, x, condition, net.conv_velocity?.(v)),
     { kind: "derivative" }
-  )
+  ) as never
 }

@@ -72,6 +72,14 @@ export interface Options {
   readonly to?: number
 }
 
+/**
+ * What goes into a block whose equation is one of `X`, and what comes out: the same, unless there are channels beside it.
+ *
+ * @since 0.1.0
+ * @category types
+ */
+export type Within<X extends Tensor.Tensor, A extends number> = A extends 0 ? X : Tensor.Tensor
+
 /** A vector with zeros as further channels. */
 const augmented = (x: Tensor.Tensor, channels: number): Tensor.Tensor => {
   if (channels === 0) return x
@@ -167,11 +175,12 @@ const unable = (what: string, reason: string): ConfigError =>
  * @since 0.1.0
  * @category constructors
  */
-export const first = <P, C>(
+export const first = <P, C, X extends Tensor.Tensor, const A extends number = 0>(
   options: Options & {
-    readonly derivative: Layer<P, Tensor.Tensor, Tensor.Tensor, C>
+    readonly derivative: Layer<P, X, NoInfer<X>, C>
+    readonly augment?: A
   }
-): Layer<{ readonly derivative: P }, Tensor.Tensor, Tensor.Tensor, Outside<C>> => {
+): Layer<{ readonly derivative: P }, Within<X, A>, Within<X, A>, Outside<C>> => {
   const { derivative, integrator, augment = 0 } = options
   const { method } = integrator
   if (isSecondOrder(method)) {
@@ -207,7 +216,7 @@ export const first = <P, C>(
         taken: slopes.taken,
         once: (observer) => f(parameters, observer)(startTime(y, options), y)
       }
-      return integrate(options, system, context)
+      return integrate(options, system, context) as never
     }
   }
 }
@@ -219,16 +228,17 @@ export const first = <P, C>(
  * @since 0.1.0
  * @category constructors
  */
-export const second = <P, G, C>(
+export const second = <P, G, C, X extends Tensor.Tensor, const A extends number = 0>(
   options: Options & {
-    readonly acceleration: Layer<P, SecondOrder.State<Tensor.Tensor>, Tensor.Tensor, C>
-    readonly velocity: Layer<G, Tensor.Tensor, Tensor.Tensor, Outside<C>>
+    readonly acceleration: Layer<P, SecondOrder.State<X>, NoInfer<X>, C>
+    readonly velocity: Layer<G, NoInfer<X>, NoInfer<X>, Outside<C>>
     readonly velocityFree?: boolean
+    readonly augment?: A
   }
 ): Layer<
   { readonly acceleration: P; readonly velocity: G },
-  Tensor.Tensor,
-  Tensor.Tensor,
+  Within<X, A>,
+  Within<X, A>,
   Outside<C>
 > => {
   const { acceleration, velocity, integrator, augment = 0, velocityFree = false } = options
@@ -271,7 +281,7 @@ export const second = <P, G, C>(
         taken: slopes.taken,
         once: (observer) => f(parameters, observer)(startTime(x, options), x, v)
       }
-      return integrate(options, system, context)
+      return integrate(options, system, context) as never
     }
   }
 }

@@ -43,7 +43,7 @@ const second = (
     acceleration: Derivative.second({ ...network, channels, embedding, velocityFree }),
     velocity: Layer.make(
       { conv: Conv.make({ in: channels, out: channels, kernel: 1 }) },
-      ({ conv }, x: Tensor.Tensor): Tensor.Tensor => conv(x as never)
+      ({ conv }, x: Layer.Features) => conv(x)
     ),
     integrator,
     augment,

@@ -5,9 +5,12 @@ import {
   Attention,
   Conv,
   Dense,
+  Derivative,
   Dropout,
+  DynamicBlock,
   Embedding,
   Initializer,
+  Integrator,
   Layer,
   type Network,
   Norm,
@@ -219,6 +222,31 @@ maps<F<8>, F<8>>().of(
   )
 )
 export const fits: Layer.Layer<any, F<8, 1>, F<8, 1>> = Norm.unit({ channels: 8 })
+// equations
+const integrator = Integrator.of({ method: "rk4", steps: 2, adjoint: "direct" })
+const equation = { norm: "group", groups: 4, activation: "silu", activate: "before" } as const
+const derivative = Derivative.first({
+  ...equation,
+  channels: 8,
+  residual: true,
+  odeTime: true
+})
+const flow = DynamicBlock.first({ derivative: own, integrator })
+const swing = DynamicBlock.second({
+  acceleration: Derivative.second({ ...equation, channels: 8, residual: false, odeTime: false }),
+  velocity: own,
+  integrator
+})
+maps<F<3>, F<8>, Pick<Derivative.Condition, "embedding">>().of(
+  Layer.sequence(to(3, 8), flow, act, DynamicBlock.first({ derivative, integrator }), swing)
+)
+maps<Tensor.Tensor, Tensor.Tensor>().of(
+  DynamicBlock.first({ derivative: own, integrator, augment: 2 })
+)
+// @ts-expect-error an equation of other channels
+Layer.sequence(to(3, 4), act, flow)
+// @ts-expect-error whose derivative has others than it
+DynamicBlock.first({ derivative: to(8, 4), integrator })
 // widths that are not yet known
 const pair = <const C extends number>(channels: C) =>
   Layer.sequence(
