@@ -6,7 +6,7 @@
  */
 import { type Shape, Tensor } from "../Tensor/index.ts"
 import type * as Initializer from "./Initializer.ts"
-import { demand, requireCounts } from "./internal/config.ts"
+import { demand, requireCounts, requirePadding } from "./internal/config.ts"
 import { overSpace, spread } from "./internal/features.ts"
 import { valueOf } from "./internal/values.ts"
 import { weightAndBias } from "./internal/weight.ts"
@@ -52,8 +52,15 @@ const withBias = (what: string, y: Tensor.Any, values: unknown, bias?: boolean):
     ? y
     : Tensor.add(y as Tensor.Tensor, overSpace(valueOf(what, values, "bias"), y))) as never
 
-/** Throws a `ConfigError` for groups and sizes that make no kernel. */
-const checked = (what: string, options: Common<number, number, number, boolean>): void => {
+/** Throws a `ConfigError` for groups and sizes that make no kernel, and for padding that is none. */
+const checked = (
+  what: string,
+  options: Common<number, number, number, boolean> & {
+    readonly padding?: Tensor.ConvOptions["padding"]
+  }
+): void => {
+  const { padding = 0 } = options
+  if (typeof padding !== "string") requirePadding(what, [padding].flat(2))
   const { groups = 1, dimensions = 2 } = options
   requireCounts(what, { in: options.in, out: options.out, groups })
   demand([1, 2, 3].includes(dimensions), what, "dimensions", `must be 1, 2 or 3, not ${dimensions}`)

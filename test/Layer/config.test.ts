@@ -210,6 +210,18 @@ describe("what is wrong is named, with what would work", () => {
       ["dilation", () => Conv.make({ ...shared, dilation: 1.5 })],
       ["groups", () => Conv.make({ ...shared, groups: -1 })],
       ["dimensions", () => Conv.make({ ...shared, dimensions: 4 })],
+      ["padding", () => Conv.make({ ...shared, padding: -1 })],
+      [
+        "padding",
+        () =>
+          Conv.transposed({
+            ...shared,
+            padding: [
+              [0, 1],
+              [1, 0.5]
+            ]
+          })
+      ],
       ["out", () => Dense.make({ in: 2, out: Number.NaN })],
       ["channels", () => Norm.group({ channels: 0, groups: 1 })],
       ["channels", () => Norm.instance({ channels: -1 })],
