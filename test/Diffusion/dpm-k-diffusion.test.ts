@@ -1,4 +1,4 @@
-/** k-diffusion's samplers of DPM-Solver's family, on the problem of test/fixtures/make-k-diffusion.py. */
+/** k-diffusion's samplers of DPM-Solver's family, on the problem of test/fixtures/make-k-diffusion-dpm.py. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { layer } from "@effect/vitest"
@@ -25,7 +25,7 @@ interface Case {
 }
 
 const { cases } = JSON.parse(
-  Fs.readFileSync(Path.join(import.meta.dirname, "../fixtures/k-diffusion.json"), "utf8")
+  Fs.readFileSync(Path.join(import.meta.dirname, "../fixtures/k-diffusion-dpm.json"), "utf8")
 ) as { readonly cases: ReadonlyArray<Case> }
 
 type State = Denoiser.State
