@@ -615,8 +615,13 @@ export const ends = ({ levels }: Plan): { readonly max: number; readonly min: nu
   return { max, min }
 }
 
-/** The largest and smallest σ/α of a schedule, or as told. */
-interface Ends {
+/**
+ * The largest and the smallest σ/α; those of the schedule unless told.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Ends {
   readonly max?: number
   readonly min?: number
 }

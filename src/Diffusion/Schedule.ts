@@ -1020,8 +1020,13 @@ export const edm = (
   })
 }
 
-/** The least α² at t = 1, and 1e-9 unless told: without any, nothing can be learnt there of predicted noise. */
-interface Least {
+/**
+ * The least α² at t = 1, and 1e-9 unless told: without any, nothing can be learnt there of predicted noise.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Least {
   readonly least?: number
 }
 
