@@ -1,5 +1,5 @@
 /**
- * Trains a diffusion model on two moons in a few seconds, and draws what it samples in twelve steps.
+ * Trains a diffusion model on two moons in seconds, and draws what it samples in twelve steps.
  *
  * The schedule, what the network predicts and the sampler are values: change one, and run it again.
  */
@@ -13,7 +13,7 @@ import * as Adam from "./support/adam.ts"
 import * as Chart from "./support/chart.ts"
 import { type Points, twoMoons } from "./support/points.ts"
 
-const [steps, batch, width] = [800, 256, 96]
+const [steps, batch, width] = [2400, 256, 128]
 
 const schedule = Schedule.cosine()
 const prediction = "v"
