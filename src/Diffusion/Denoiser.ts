@@ -144,12 +144,15 @@ const square = (x: State): State => Tensor.square(x)
 const quotient = (a: State | number, b: State): State =>
   (typeof a === "number" ? Tensor.mul(Tensor.reciprocal(b), a) : Tensor.div(a, b)) as State
 
-/** What scales a state into a network's coordinates. */
-const scaleOf = (prediction: Prediction, { alpha, sigma }: Mixture<State>): State => {
-  if (typeof prediction === "object") return quotient(1, alpha)
+/** What scales a state into a network's coordinates, of those that are not {@link preconditioned}. */
+const scaleOf = (prediction: Prediction & string, { alpha, sigma }: Mixture<State>): State => {
   if (prediction === "flow") return quotient(1, Tensor.add(alpha, sigma) as State)
   return quotient(1, Tensor.sqrt(Tensor.add(square(alpha), square(sigma))) as State)
 }
+
+/** σ² + α²s², the variance of a state of data with the deviation s. */
+const varianceOf = ({ alpha, sigma }: Mixture<State>, deviation: number): State =>
+  combine([1, square(sigma)], [deviation ** 2, square(alpha)])
 
 /** The noise at which a consistency model leaves states as they are. */
 const leastOf = (prediction: Prediction): number =>
@@ -160,6 +163,26 @@ const leastOf = (prediction: Prediction): number =>
 /** The timestep, one for each item. */
 const perItem = (timestep: State, x: State): State =>
   timestep.shape.length === 0 ? (Tensor.broadcastTo(timestep, [x.shape[0]]) as State) : timestep
+
+/** `edm` and `consistency`, in the state's own coordinates: those of the network are infinite where there is no signal. */
+const preconditioned = (
+  network: Network,
+  x: State,
+  { timestep, alpha, sigma }: Level,
+  { deviation, least }: { readonly deviation: number; readonly least: number }
+): Estimate => {
+  const root = Tensor.sqrt(varianceOf({ alpha, sigma }, deviation)) as State
+  const f = network(combine([quotient(1, root), x]), perItem(timestep, x))
+  const beyond = least === 0 ? sigma : combine([1, sigma], [-least, alpha])
+  const out = quotient(Tensor.mul(beyond, deviation) as State, root)
+  const skip = Tensor.div(
+    Tensor.mul(alpha, deviation ** 2),
+    varianceOf({ alpha, sigma: beyond }, deviation)
+  ) as State
+  const data = combine([skip, x], [out, f])
+  const rest = Tensor.sub(x, combine([alpha, data])) as State
+  return { data, noise: quotient(rest, over(sigma, x)) }
+}
 
 const checkClip = (what: string, clip: Clip | undefined): void => {
   if (clip === undefined) return
@@ -213,6 +236,9 @@ export const make = (options: Options): Denoiser => {
   const least = leastOf(prediction)
   demand(least >= 0, what, "options", `the least noise must not be below 0, but is ${least}`)
   const estimate = (network: Network, state: State, level: Level): Estimate => {
+    if (typeof prediction === "object") {
+      return preconditioned(network, state, level, { deviation, least })
+    }
     const k = scaleOf(prediction, level)
     const x = combine([k, state])
     const [alpha, sigma] = [level.alpha, level.sigma].map((each) => Tensor.mul(each, k) as State)
@@ -238,15 +264,6 @@ export const make = (options: Options): Denoiser => {
         const u = network(x, time)
         const data = Tensor.sub(x, combine([sigma, u])) as State
         return { data, noise: combine([1, x], [alpha, u]) }
-      }
-      default: {
-        const root = Tensor.sqrt(Tensor.add(square(sigma), deviation ** 2)) as State
-        const f = network(combine([quotient(1, root), x]), time)
-        const beyond = Tensor.sub(sigma, least) as State
-        const skip = quotient(deviation ** 2, Tensor.add(square(beyond), deviation ** 2) as State)
-        const out = quotient(Tensor.mul(beyond, deviation) as State, root)
-        const data = combine([skip, x], [out, f])
-        return { data, noise: quotient(Tensor.sub(x, data) as State, spread(sigma)) }
       }
     }
   }
@@ -329,24 +346,28 @@ export const target = (
     "prediction",
     "a consistency model has no target: it is distilled, or trained to agree with itself"
   )
-  const k = scaleOf(prediction, mixture)
-  const [alpha, sigma] = [mixture.alpha, mixture.sigma].map((each) => Tensor.mul(each, k) as State)
   switch (prediction) {
     case "noise":
       return noise
     case "data":
       return data
-    case "v":
-      return Tensor.sub(combine([alpha, noise]), combine([sigma, data])) as State
+    case "v": {
+      const k = scaleOf(prediction, mixture)
+      const [alpha, sigma] = [mixture.alpha, mixture.sigma].map((each) => Tensor.mul(each, k))
+      return Tensor.sub(combine([alpha as State, noise]), combine([sigma as State, data])) as State
+    }
     case "flow":
       return Tensor.sub(noise, data) as State
     default: {
-      // (x₀ − c_skip x)/c_out = (σ/s·x₀ − s·ε)/√(σ² + s²), without a difference of nearly equal numbers
-      const deviation = prediction.deviation ?? 0.5
-      const root = Tensor.sqrt(Tensor.add(square(sigma), deviation ** 2)) as State
-      const signal = combine([Tensor.div(sigma, deviation) as State, data])
-      const rest = Tensor.sub(signal, combine([deviation, noise])) as State
-      return quotient(rest, over(root, rest))
+      // (x₀ − c_skip x)/c_out = (σ/s·x₀ − αs·ε)/√(σ² + α²s²), without a difference of nearly equal numbers
+      const { deviation = 0.5 } = prediction
+      const { alpha, sigma } = mixture
+      const scaled = combine(
+        [Tensor.div(sigma, deviation) as State, data],
+        [Tensor.mul(alpha, -deviation) as State, noise]
+      )
+      const root = Tensor.sqrt(varianceOf(mixture, deviation)) as State
+      return quotient(scaled, over(root, scaled))
     }
   }
 }

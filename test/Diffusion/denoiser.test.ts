@@ -79,6 +79,37 @@ layer(Device.layerReference(), { excludeTestServices: true })("a denoiser", (it)
     )
   }
 
+  it.effect("finds them where there is no signal, unless it predicts noise", () =>
+    Effect.gen(function* () {
+      const noise = [-0.7, 0.1, 1.5]
+      const inputs = { data: array([0.3, -1.2, 2]), x: array(noise.map((each) => 2 * each)) }
+      const consistent = yield* evaluate(inputs, ({ data, x }) => {
+        const network: Denoiser.Network = () => data as unknown as State
+        const prediction = { kind: "consistency" } as const
+        return {
+          ...Denoiser.make({ network, prediction }).estimate(x as unknown as State, levelOf(0, 2))
+        }
+      })
+      for (const prediction of predictions.filter((each) => each !== "noise")) {
+        const found = yield* evaluate(inputs, ({ data, x }) => {
+          const level = levelOf(0, 2)
+          const state = x as unknown as State
+          const known = { data: data as unknown as State, noise: Tensor.mul(state, 0.5) as State }
+          const network: Denoiser.Network = () => Denoiser.target(prediction, known, level)
+          const denoiser = Denoiser.make({ network, prediction })
+          expect(denoiser.withoutSignal).toBe(true)
+          return { ...denoiser.estimate(state, level) }
+        })
+        inputs.data.data.forEach((each, i) => {
+          expect(found.data.data[i]).toBeCloseTo(each as number, 9)
+          expect(found.noise.data[i]).toBeCloseTo(noise[i], 9)
+          // c_out is the data's deviation then, and c_skip 0
+          expect(consistent.data.data[i]).toBeCloseTo(0.5 * (each as number), 9)
+        })
+      }
+    })
+  )
+
   it.effect("clips data and leaves the noise as it was predicted", () =>
     Effect.gen(function* () {
       const found = yield* evaluate({ x: array([3, -0.5, 1]) }, ({ x }) => ({
