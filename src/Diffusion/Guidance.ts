@@ -116,6 +116,21 @@ const check = (what: string, { weight, interval, rescale, projection }: Options)
   demand(radius > 0, what, "options", `the radius of a projection must be above 0, not ${radius}`)
 }
 
+/** What is known at the ends: where all denoisers know it, and what is done with their estimates does not divide by what is not there. */
+const reach = (
+  denoisers: ReadonlyArray<Denoiser>,
+  { rescale, projection }: Options
+): Required<Pick<Denoiser, "withoutSignal" | "withoutNoise">> => {
+  const all =
+    rescale === undefined || rescale.factor === 0
+      ? denoisers
+      : [...denoisers, makeDenoiser({ network: (x) => x, prediction: rescale.of })]
+  return {
+    withoutSignal: all.every(({ withoutSignal }) => withoutSignal),
+    withoutNoise: projection === undefined && all.every(({ withoutNoise = true }) => withoutNoise)
+  }
+}
+
 /**
  * A denoiser that follows a guide: itself without its condition, or a weaker model. With the weight 1 it is the denoiser itself, and
  * the guide is never asked. `evaluations` counts both.
@@ -144,7 +159,7 @@ export const make = (
   const lazy = interval !== undefined && interval.always !== true
   return {
     evaluations: denoiser.evaluations + guide.evaluations,
-    withoutSignal: denoiser.withoutSignal && guide.withoutSignal,
+    ...reach([denoiser, guide], options),
     estimate: (x, level) => {
       const own = denoiser.estimate(x, level)
       const ask = (x: State) => {
@@ -181,7 +196,7 @@ export const stacked = <const C>(
   )
   return {
     evaluations: 2 * both.evaluations,
-    withoutSignal: both.withoutSignal,
+    ...reach([both], options),
     estimate: (x, level) => {
       const each = (value: State) => (value.shape.length === 0 ? value : twice(value, value))
       const { timestep, alpha, sigma } = level
@@ -244,6 +259,7 @@ export const likelihood = (options: {
     evaluations: denoiser.evaluations,
     // where there is no signal, a finite gradient would be multiplied with infinity
     withoutSignal: false,
+    withoutNoise: denoiser.withoutNoise !== false,
     estimate: (x, level) => {
       const estimate = denoiser.estimate(x, level)
       const total = Tensor.sum(logLikelihood({ x, level, estimate })) as State
@@ -364,7 +380,11 @@ const rescaled = (
 ): Estimate => {
   const [guided, plain] = [target(of, led, level), target(of, own, level)]
   const spread = (value: State) => Tensor.standardDeviation(value, axesOf(value)) as State
-  const ratio = Tensor.div(spread(plain), spread(guided)) as State
+  // 1 where neither spreads, as with a last layer that begins with zeros
+  const ratio = Tensor.div(
+    Tensor.add(spread(plain), 1e-30),
+    Tensor.add(spread(guided), 1e-30)
+  ) as State
   const scale = Tensor.add(Tensor.mul(ratio, factor), 1 - factor) as State
   const output = Tensor.mul(guided, scale) as State
   return makeDenoiser({ network: () => output, prediction: of }).estimate(x, level)

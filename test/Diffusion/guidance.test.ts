@@ -110,6 +110,52 @@ describe("a weight of 1", () => {
   })
 })
 
+describe("a guided denoiser", () => {
+  const of = (prediction: Denoiser.Prediction) => Denoiser.make({ prediction, network: (x) => x })
+  const reach = ({ withoutSignal, withoutNoise }: Denoiser.Denoiser) => [
+    withoutSignal,
+    withoutNoise
+  ]
+  const guided = (
+    denoiser: Denoiser.Denoiser,
+    guide: Denoiser.Denoiser,
+    options: Partial<Guidance.Options> = {}
+  ) => Guidance.make({ denoiser, guide, weight: 2, ...options })
+
+  it("tells what both tell where there is no signal, or no noise", () => {
+    expect(reach(guided(of("v"), of("flow")))).toEqual([true, true])
+    expect(reach(guided(of("v"), of("data")))).toEqual([true, false])
+    expect(reach(guided(of("noise"), of("v")))).toEqual([false, true])
+    const labels = Tensor.zeros([4]) as State
+    const both = { condition: labels, without: labels, weight: 2 }
+    expect(reach(Guidance.stacked({ denoiser: () => of("data"), ...both }))).toEqual([true, false])
+    const logLikelihood = () => scalar(0)
+    for (const [prediction, known] of [
+      ["v", true],
+      ["data", false]
+    ] as const) {
+      const denoiser = Guidance.likelihood({ denoiser: of(prediction), logLikelihood })
+      expect(reach(denoiser)).toEqual([false, known])
+    }
+  })
+
+  it("tells no more than what is done with the estimates", () => {
+    const rescale = (of: Denoiser.Prediction) => ({ rescale: { factor: 0.7, of } })
+    expect(reach(guided(of("v"), of("v"), rescale("v")))).toEqual([true, true])
+    expect(reach(guided(of("v"), of("v"), rescale("noise")))).toEqual([false, true])
+    expect(reach(guided(of("v"), of("v"), rescale("data")))).toEqual([true, false])
+    expect(reach(guided(of("v"), of("v"), { projection: {} }))).toEqual([true, false])
+  })
+
+  it("is not asked for noise that it does not know", () => {
+    const plan = Plan.spaced(Schedule.linear(), 4)
+    const denoiser = guided(of("data"), of("data"))
+    expect(() => Sampler.bind({ sampler: Ddim.inverse(), plan, denoiser })).toThrow(
+      "it is asked for noise at a level that has none"
+    )
+  })
+})
+
 describe("options", () => {
   it.each([
     [{ weight: Number.NaN }, "the weight must be finite, not NaN"],
@@ -224,6 +270,22 @@ layer(Device.layerReference())("guided", (it) => {
           [...x.data]
         )
       }
+    })
+  )
+
+  it.effect("is rescaled where nothing spreads, as with a last layer that begins with zeros", () =>
+    Effect.gen(function* () {
+      const denoiser = Denoiser.make({
+        network: (x) => Tensor.zerosLike(x) as State,
+        prediction: "v"
+      })
+      const rescale = { factor: 0.7, of: "v" } as const
+      const found = yield* estimates({
+        denoiser,
+        guided: Guidance.make({ denoiser, guide: denoiser, weight: 4, rescale })
+      })
+      near(found.guided.data, found.denoiser.data)
+      near(found.guided.noise, found.denoiser.noise)
     })
   )
 
