@@ -21,6 +21,7 @@ import * as Context from "effect/Context"
 import * as EffectLayer from "effect/Layer"
 import { type DType, type Shape, Tensor } from "../Tensor/index.ts"
 import { demand } from "./DiffusionError.ts"
+import * as predictions from "./internal/prediction.ts"
 import type { Mixture } from "./Schedule.ts"
 
 /**
@@ -215,7 +216,8 @@ const clipped = (data: State, clip: Clip | undefined): State => {
 }
 
 /**
- * A denoiser from a network and what it predicts. Throws `DiffusionError` for a clip or a deviation that makes no sense.
+ * A denoiser from a network and what it predicts. Throws `DiffusionError` for a prediction that there is not, and for a clip or a deviation
+ * that makes no sense.
  *
  * ```ts
  * const denoiser = Denoiser.make({
@@ -230,6 +232,7 @@ const clipped = (data: State, clip: Clip | undefined): State => {
 export const make = (options: Options): Denoiser => {
   const { prediction, clip } = options
   const what = "Denoiser.make"
+  predictions.require(what, prediction)
   checkClip(what, clip)
   const deviation = typeof prediction === "object" ? (prediction.deviation ?? 0.5) : 1
   demand(deviation > 0, what, "options", `the data's deviation must be above 0, not ${deviation}`)
@@ -340,6 +343,7 @@ export const target = (
   { data, noise }: Estimate,
   mixture: Mixture<State>
 ): State => {
+  predictions.require("Denoiser.target", prediction)
   demand(
     typeof prediction === "string" || prediction.kind === "edm",
     "Denoiser.target",

@@ -233,12 +233,4 @@ export const plan = <N extends keyof typeof plans>(
   schedule: Schedule.Schedule,
   count: number,
   options?: Options<typeof plans, N>
-): Plan.Plan => {
-  demand(
-    name !== "spaced" || Schedule.isDiscrete(schedule),
-    "plan spaced",
-    "plan",
-    `the schedule ${schedule.name} has no timesteps to space: take uniform, karras or another, or Schedule.discretize`
-  )
-  return made("plan", plans, name, [schedule, count], options ?? {})
-}
+): Plan.Plan => made("plan", plans, name, [schedule, count], options ?? {})

@@ -19,6 +19,7 @@ import { type DType, Gradient, Loss, Random, Tensor } from "../Tensor/index.ts"
 import type { Estimate, Level, Prediction, State } from "./Denoiser.ts"
 import * as Denoiser from "./Denoiser.ts"
 import { demand } from "./DiffusionError.ts"
+import * as predictions from "./internal/prediction.ts"
 import * as Noise from "./Noise.ts"
 import * as Schedule from "./Schedule.ts"
 import * as TimeDensity from "./TimeDensity.ts"
@@ -155,6 +156,15 @@ export const make = (options: Options): Objective => {
       : TimeDensity.uniform())
   const refuse = (holds: boolean, message: string) =>
     demand(holds, "Objective.make", "options", message)
+  predictions.require("Objective.make", prediction)
+  refuse(
+    typeof distance !== "string" || distance === "mse" || distance === "l1",
+    `a distance is "mse", "l1", { huber: δ } or a function, not ${JSON.stringify(distance)}`
+  )
+  refuse(
+    measure === "draw" || measure === "logSnr",
+    `a weighting is per "draw" or "logSnr", not ${JSON.stringify(measure)}`
+  )
   refuse(
     typeof prediction === "string" || prediction.kind === "edm",
     "a consistency model has no target: it is distilled, or trained to agree with itself"

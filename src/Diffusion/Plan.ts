@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import { DiffusionError, demand } from "./DiffusionError.ts"
+import { demand } from "./DiffusionError.ts"
 import * as distribution from "./internal/beta.ts"
 import * as field from "./internal/field.ts"
 import * as Schedule from "./Schedule.ts"
@@ -139,12 +139,32 @@ export interface EndOptions {
 const less = (a: Schedule.Mixture<number>, b: Schedule.Mixture<number>): boolean =>
   a.sigma * b.alpha < b.sigma * a.alpha
 
+/** Refuses what is none of the choices. */
+const demandOneOf = (
+  what: string,
+  option: string,
+  given: string,
+  choices: ReadonlyArray<string>
+): void =>
+  demand(
+    choices.includes(given),
+    what,
+    "options",
+    `the ${option} must be one of ${choices.join(", ")}, not ${JSON.stringify(given)}`
+  )
+
+const endOf = (what: string, { end = "zero" }: EndOptions): "zero" | "first" | "last" => {
+  demandOneOf(what, "end", end, ["zero", "first", "last"])
+  return end
+}
+
 const finished = (
   schedule: Schedule.Schedule,
   levels: ReadonlyArray<Level>,
-  { end = "zero" }: EndOptions,
+  options: EndOptions,
   what: string
 ): Plan => {
+  const end = endOf(what, options)
   const first = at(schedule, 0)
   const final = end === "zero" ? { ...clean, timestep: first.timestep } : first
   const added = end === "zero" || (end === "first" && less(final, levels[levels.length - 1]))
@@ -219,8 +239,9 @@ export const uniform = (
   count: number,
   options: EndOptions & { readonly from?: number; readonly to?: number } = {}
 ): Plan => {
-  const { from = 1, to = 0, end = "zero" } = options
+  const { from = 1, to = 0 } = options
   const what = "Plan.uniform"
+  const end = endOf(what, options)
   demandCount(what, count)
   demand(from > to, what, "plan", `times must fall, but go from ${from} to ${to}`)
   const times = linspace(from, to, count + 1)
@@ -287,6 +308,14 @@ export interface TimestepOptions extends EndOptions {
   readonly interpolation?: "schedule" | "sigma"
 }
 
+const demandTimesteps = (what: string, schedule: Schedule.Schedule): void =>
+  demand(
+    Schedule.isDiscrete(schedule),
+    what,
+    "plan",
+    `the schedule ${schedule.name} has no timesteps to space: take uniform, karras or another, or Schedule.discretize`
+  )
+
 /**
  * A plan of timesteps of a discrete schedule, which may lie between whole ones.
  *
@@ -299,6 +328,9 @@ export const fromTimesteps = (
   options: TimestepOptions = {},
   what = "Plan.fromTimesteps"
 ): Plan => {
+  demandTimesteps(what, schedule)
+  const { interpolation = "schedule" } = options
+  demandOneOf(what, "interpolation", interpolation, ["schedule", "sigma"])
   const last = schedule.betas.length - 1
   timesteps.forEach((timestep) => {
     demand(
@@ -322,7 +354,7 @@ export const fromTimesteps = (
   }
   return finished(
     schedule,
-    timesteps.map(options.interpolation === "sigma" ? linear : level),
+    timesteps.map(interpolation === "sigma" ? linear : level),
     options,
     what
   )
@@ -395,6 +427,7 @@ export const timesteps = (
   )
   const n = open ? count + 1 : count
   const rounded = (values: ReadonlyArray<number>) => (fractional ? values : values.map(round))
+  demandOneOf("Plan.timesteps", "spacing", spacing, ["linspace", "leading", "trailing"])
   switch (spacing) {
     case "linspace":
       return rounded(linspace(0, first - 1, n).toReversed()).slice(0, count)
@@ -407,24 +440,11 @@ export const timesteps = (
       const length = first === total ? count : Math.ceil(first / ratio)
       return Array.from({ length }, (_, i) => round(first - i * ratio) - 1)
     }
-    default:
-      return unknown("Plan.timesteps", "spacing", spacing, ["linspace", "leading", "trailing"])
   }
 }
 
-/** Refuses what is none of the choices. */
-const unknown = (
-  what: string,
-  option: string,
-  given: never,
-  choices: ReadonlyArray<string>
-): never => {
-  const message = `${what}: the ${option} must be one of ${choices.join(", ")}, not ${JSON.stringify(given)}`
-  throw new DiffusionError({ what, reason: "options", message })
-}
-
 /**
- * A plan of timesteps of a discrete schedule. Throws `DiffusionError` for more steps than the schedule has levels.
+ * A plan of timesteps of a discrete schedule. Throws `DiffusionError` for a schedule without levels, and for more steps than it has levels.
  *
  * ```ts
  * const plan = Plan.spaced(Schedule.linear(), 50, { spacing: "trailing" })
@@ -437,8 +457,11 @@ export const spaced = (
   schedule: Schedule.Discrete,
   count: number,
   options: SpacedOptions = {}
-): Plan =>
-  fromTimesteps(schedule, timesteps(schedule.betas.length, count, options), options, "Plan.spaced")
+): Plan => {
+  const what = "Plan.spaced"
+  demandTimesteps(what, schedule)
+  return fromTimesteps(schedule, timesteps(schedule.betas.length, count, options), options, what)
+}
 
 /**
  * A plan of noise levels σ/α, from the noisiest on, with a timestep each from the schedule. The state is α·x₀ + σ·ε with α = 1: what
@@ -455,7 +478,7 @@ export const fromSigmas = (
 ): Plan => {
   const timestep = timestepAt(schedule)
   const level = (sigma: number): Level => ({ timestep: timestep(sigma), alpha: 1, sigma })
-  const { end = "zero" } = options
+  const end = endOf("Plan.fromSigmas", options)
   const final = end === "zero" ? 0 : endsOf(schedule, {}).min
   const added = end !== "last" && final < sigmas[sigmas.length - 1]
   return make(
@@ -476,6 +499,7 @@ export const withVariance = (
   { levels, between }: Plan,
   variance: Exclude<Schedule.Variance, "other">
 ): Plan => {
+  demandOneOf("Plan.withVariance", "variance", variance, ["preserving", "exploding", "flow"])
   const size = ({ alpha, sigma }: Level): number => {
     if (variance === "exploding") return alpha
     return variance === "flow" ? alpha + sigma : Math.hypot(alpha, sigma)
@@ -669,6 +693,7 @@ export const karras = (
   options: Ends & EndOptions & { readonly rho?: number } = {}
 ): Plan => {
   const { rho = 7 } = options
+  demand(rho > 0, "Plan.karras", "plan", `ρ must be above 0, not ${rho}`)
   return graded("Plan.karras", schedule, count, options, (place, { max, min }) => {
     const [a, b] = [max ** (1 / rho), min ** (1 / rho)]
     return (a + place * (b - a)) ** rho
@@ -896,8 +921,9 @@ const along = (shift: number, sigma: number): number => (shift * sigma) / (1 + (
  * @category constructors
  */
 export const fromFlow = (sigmas: ReadonlyArray<number>, options: FlowOptions = {}): Plan => {
-  const { shift = 1, terminal, steps = 1000, end = "zero" } = options
+  const { shift = 1, terminal, steps = 1000 } = options
   const what = "Plan.fromFlow"
+  const end = endOf(what, options)
   demand(
     shift > 0 && steps > 0 && (terminal === undefined || (terminal > 0 && terminal < 1)),
     what,

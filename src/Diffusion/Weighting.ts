@@ -34,6 +34,7 @@ import type { Tensor } from "../Tensor/index.ts"
 import type { Prediction } from "./Denoiser.ts"
 import { demand } from "./DiffusionError.ts"
 import * as field from "./internal/field.ts"
+import * as predictions from "./internal/prediction.ts"
 
 /**
  * @since 0.1.0
@@ -55,6 +56,7 @@ const logSum = <S>(of: field.Field<S>, a: S, b: S): S => {
 
 /** log of the squared error in a prediction over that in x₀. */
 const factor = <S>(of: field.Field<S>, logSnr: S, prediction: Prediction): S => {
+  predictions.require("Weighting", prediction)
   switch (prediction) {
     case "noise":
       return logSnr
@@ -228,6 +230,12 @@ export const p2 = (options: { readonly k?: number; readonly gamma?: number } = {
  */
 export const sigmoid = (options: { readonly bias?: number } = {}): Weighting => {
   const { bias = 2 } = options
+  demand(
+    Number.isFinite(bias),
+    "Weighting.sigmoid",
+    "options",
+    `\`bias\` must be a finite number, not ${bias}`
+  )
   return make("sigmoid", (of, logSnr) => {
     const minus = of.sub(of.of(0), logSnr)
     return of.sub(of.of(0), logSum(of, minus, of.of(-bias)))

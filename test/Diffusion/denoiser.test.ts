@@ -5,6 +5,7 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import * as Device from "../../src/Device/Device.ts"
 import * as Denoiser from "../../src/Diffusion/Denoiser.ts"
+import { DiffusionError } from "../../src/Diffusion/DiffusionError.ts"
 import { Tensor } from "../../src/Tensor/index.ts"
 import { evaluate, property } from "../support/device.ts"
 
@@ -34,6 +35,15 @@ const levelOf = (alpha: number, sigma: number): Denoiser.Level => {
   )
   return { alpha: a, sigma: s, timestep: t }
 }
+
+it("of a prediction that there is not is refused", () => {
+  const network: Denoiser.Network = (x) => x
+  for (const prediction of ["epsilon", "edm", { kind: "noise" }, undefined]) {
+    const make = () => Denoiser.make({ network, prediction: prediction as "noise" })
+    expect(make).toThrow(DiffusionError)
+    expect(make).toThrow(`{ kind: "consistency" }, not ${JSON.stringify(prediction)}`)
+  }
+})
 
 describe("a clip", () => {
   it("that makes no sense is refused", () => {

@@ -509,6 +509,9 @@ describe("an objective", () => {
   it("refuses what makes no sense, or does not go together", () => {
     expect(() => Objective.make({ ...options, offset: -1 })).toThrow(DiffusionError)
     expect(() => Objective.make({ ...options, distance: { huber: 0 } })).toThrow("Huber")
+    expect(() => Objective.make({ ...options, distance: "mae" as "l1" })).toThrow('not "mae"')
+    expect(() => Objective.make({ ...options, prediction: "eps" as "noise" })).toThrow('not "eps"')
+    expect(() => Objective.make({ ...options, measure: "time" as "draw" })).toThrow('not "time"')
     expect(() =>
       Objective.make({ ...options, times: TimeDensity.steps, measure: "logSnr" })
     ).toThrow("take a density that is not stepped")

@@ -176,6 +176,33 @@ describe("plans that make no sense are refused", () => {
     expect(() => Plan.fromTimesteps(schedule, [20, 12])).toThrow(/between 0 and 19/)
   })
 
+  it("of a schedule without levels", () => {
+    expect(() => Plan.spaced(Schedule.edm() as never, 5)).toThrow(
+      "Plan.spaced: the schedule EDM has no timesteps to space"
+    )
+    expect(() => Plan.fromTimesteps(Schedule.flow() as never, [5])).toThrow("Schedule.discretize")
+  })
+
+  it("with options that there are not", () => {
+    const end = "zer0" as "zero"
+    const schedule = Schedule.linear()
+    for (const make of [
+      () => Plan.karras(schedule, 5, { end }),
+      () => Plan.spaced(schedule, 5, { end }),
+      () => Plan.uniform(schedule, 5, { end }),
+      () => Plan.flow(5, { end })
+    ]) {
+      expect(make).toThrow('the end must be one of zero, first, last, not "zer0"')
+    }
+    expect(() => Plan.spaced(schedule, 5, { interpolation: "linear" as "sigma" })).toThrow(
+      "the interpolation must be one of schedule, sigma"
+    )
+    expect(() => Plan.withVariance(Plan.karras(schedule, 5), "vp" as "flow")).toThrow(
+      "the variance must be one of preserving, exploding, flow"
+    )
+    expect(() => Plan.karras(schedule, 5, { rho: 0 })).toThrow("ρ must be above 0, not 0")
+  })
+
   it("with a spacing that there is not", () => {
     expect(() => Plan.timesteps(20, 5, { spacing: "linspcae" as never })).toThrow(
       /must be one of linspace, leading, trailing/

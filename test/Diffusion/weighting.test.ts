@@ -94,6 +94,8 @@ describe("a weighting", () => {
     expect(() => Weighting.p2({ k: -1 })).toThrow("`k` must be a number above 0")
     expect(() => Weighting.p2({ gamma: -1 })).toThrow(DiffusionError)
     expect(() => Weighting.edm({ deviation: Number.NaN })).toThrow(DiffusionError)
+    expect(() => Weighting.sigmoid({ bias: Number.NaN })).toThrow("`bias` must be a finite number")
+    expect(() => Weighting.value(Weighting.snr, "eps" as "noise", 0)).toThrow('not "eps"')
   })
 })
 
