@@ -152,7 +152,11 @@ export const linear = (name: string, rows: (plan: Plan.Plan) => ReadonlyArray<Ro
         i < 0,
         name,
         "sampler",
-        `step ${i} would take ${values[i]} times ${from} for ${to}: this sampler cannot go from the noise of ${all[i]?.level.sigma} and the signal of ${all[i]?.level.alpha}`
+        `step ${i} would take ${values[i]} times ${from} for ${to}: ${
+          plan.levels[0].alpha === 0
+            ? "this sampler cannot begin without signal; begin at the next level, by `Plan.from(plan, { index: 1 })`, or take one that can, such as Ddim or Euler"
+            : `this sampler cannot go from the noise of ${all[i]?.level.sigma} and the signal of ${all[i]?.level.alpha}`
+        }`
       )
     })
     // what is the same for all rows need not be read from them

@@ -362,6 +362,27 @@ describe("options", () => {
     expect(() => SaSolver.make({ predictorOrder: 5 })).toThrow(/from 1 to 4/)
   })
 
+  it("of the last step are whole numbers from 1", () => {
+    const plan = Plan.karras(Schedule.edm(), 5)
+    for (const lowerOrderFinal of [0, -1, 1.5]) {
+      for (const make of [Dpm.multistep, Deis.make, UniPc.make, SaSolver.make]) {
+        expect(() => make({ lowerOrderFinal }).steps(plan)).toThrow(
+          `at least 1, not ${lowerOrderFinal}`
+        )
+      }
+    }
+  })
+
+  it("that cannot begin without signal say which could", () => {
+    const plan = Plan.flow(5)
+    for (const sampler of [Deis.make(), Dpm.solver(), Dpm.dpmppSde(), SaSolver.make()]) {
+      expect(() => sampler.steps(plan)).toThrow(
+        "cannot begin without signal; begin at the next level"
+      )
+      expect(sampler.steps(Plan.from(plan, { index: 1 })).levels.length).toBeGreaterThan(3)
+    }
+  })
+
   it("that do not go with a plan are refused", () => {
     const toZero = Plan.spaced(Schedule.linear(), 5, { open: true })
     const sde = Dpm.multistep({ algorithm: "sde-dpmsolver" })

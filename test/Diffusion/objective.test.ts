@@ -330,7 +330,7 @@ layer(Device.layerReference())("an objective", (it) => {
       const data = Random.normal(Random.key(8), [32, 2]) as State
       const found = yield* evaluate({ scale: Tensor.hostArray([0.5]) }, ({ scale }) =>
         [Weighting.simple, ...weightings].flatMap((weighting) =>
-          (["v", "data", "flow"] as const).map((prediction) => {
+          (["v", "data", "flow", { kind: "edm" }] as const).map((prediction) => {
             const network: Denoiser.Network = (x) => Tensor.mul(x, scale) as State
             const { items, loss, level } = Objective.make({
               network,

@@ -10,6 +10,7 @@
  * with τ² = η; for η = 0 DPM-Solver, arXiv:2206.00927, proposition 3.1, and DPM-Solver++, arXiv:2211.01095, proposition 4.1). A method replaces m by the polynomial Σ Dₙvⁿ through predictions at some nodes v, and its integral by Σ cₙDₙ, where cₙ is the moment
  * Mₙ = ∫₀¹ K e^(−K(1−v)) vⁿ dv or something that comes near it.
  */
+import { demand } from "../DiffusionError.ts"
 import type * as Plan from "../Plan.ts"
 import type { Row, Sum } from "../Sampler.ts"
 
@@ -158,14 +159,24 @@ export type Orders = (i: number, steps: number) => number
 /** Whether a step leads to where there is no noise: h is infinite then, and only order 1 makes sense. */
 export const ends = ({ levels }: Plan.Plan): boolean => levels[levels.length - 1].sigma === 0
 
-/** Of which order the steps before the last one are. */
-export const falling =
-  (order: number, final: boolean | number | undefined, euler: boolean): Orders =>
-  (i, steps) => {
+/** Of which order the steps before the last one are. Throws `DiffusionError` for a last one of no order. */
+export const falling = (
+  order: number,
+  final: boolean | number | undefined,
+  euler: boolean
+): Orders => {
+  demand(
+    typeof final !== "number" || (Number.isInteger(final) && final > 0),
+    "lowerOrderFinal",
+    "options",
+    `the order of the last step must be a whole number of at least 1, not ${final}`
+  )
+  return (i, steps) => {
     const last = final === undefined ? steps < 15 : final
     const least = last === true ? 1 : last === false ? order : last
     return euler && i === steps - 1 ? 1 : Math.min(order, least + steps - 1 - i)
   }
+}
 
 /** A method of predictions at the last levels of a plan. */
 export interface Multistep {
