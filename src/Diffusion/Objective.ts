@@ -198,9 +198,11 @@ export const make = (options: Options): Objective => {
 
     const u = TimeDensity.uniforms(times, keys[0], { batch, dtype })
     const time = times.quantile(u, schedule)
+    const timestep = Schedule.timesteps(schedule, time)
     const level: Level = {
       ...Schedule.mixtures(schedule, time),
-      timestep: Schedule.timesteps(schedule, time)
+      // whole, though i/(T − 1) times T − 1 may not be
+      timestep: times.stepped ? (Tensor.round(timestep) as State) : timestep
     }
     const logSnr = Tensor.mul(
       Tensor.sub(Tensor.log(level.alpha), Tensor.log(level.sigma)),
@@ -273,7 +275,7 @@ const bound = (
       data,
       estimate: { data: Gradient.stop(estimate.data) as State },
       variance: estimate.variance as State,
-      level: Tensor.round(level.timestep)
+      level: level.timestep
     }
   )
   return Tensor.mul(perItem(terms), (weight * schedule.betas.length) / Math.LN2) as State

@@ -211,6 +211,23 @@ layer(Device.layerReference())("an objective", (it) => {
     })
   )
 
+  it.effect("tells whole timesteps of a schedule's levels, in float32 too", () =>
+    Effect.gen(function* () {
+      const steps = 50
+      const objective = Objective.make({
+        network: (x) => x,
+        schedule: Schedule.linear({ steps }),
+        prediction: "v",
+        times: TimeDensity.stratified(TimeDensity.steps)
+      })
+      const { timestep } = yield* evaluate({}, () => {
+        const { level } = objective(Tensor.zeros([steps, 1]) as State, key)
+        return { timestep: level.timestep }
+      })
+      expect(numbers(timestep.data)).toEqual(Array.from({ length: steps }, (_, i) => i))
+    })
+  )
+
   it.effect("an item's loss does not depend on the batch", () =>
     Effect.gen(function* () {
       const data = normal(4, [6, 2, 3])
