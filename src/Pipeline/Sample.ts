@@ -331,6 +331,12 @@ export const make: {
       )
     }
     DiffusionError.demand(
+      typeof seed !== "number" || Number.isSafeInteger(seed),
+      "Sample.run",
+      "options",
+      `a seed is a whole number below 2^53, a bigint or a key, not ${seed}`
+    )
+    DiffusionError.demand(
       from === undefined || Shape.equals(from.shape, [count, ...shape]),
       "Sample.run",
       "options",

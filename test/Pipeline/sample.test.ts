@@ -216,6 +216,11 @@ layer(Device.layerOnnx())("sampling", (it) => {
       const sampling = yield* Sample.make(options)
       const count = yield* failure(sampling.run(1, { count: -1 }))
       expect(count._tag).toBe("DiffusionError")
+      for (const seed of [1.5, Number.NaN, 2 ** 53]) {
+        expect(yield* failure(sampling.run(seed))).toMatchObject({ _tag: "DiffusionError" })
+        const streamed = yield* failure(Stream.runDrain(sampling.stream(seed)))
+        expect(streamed.message).toContain(`not ${seed}`)
+      }
       const from = yield* failure(
         sampling.run(1, { count: 4, from: Tensor.hostArray([1, 2], { shape: [1, 2] }) })
       )
