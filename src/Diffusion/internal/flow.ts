@@ -140,26 +140,6 @@ export const requireSchedule = (
 
 // ── In programs ──────────────────────────────────────────────────────────────────────────────────
 
-/** The time of a log-SNR, by halving; beyond the ends that of the end. */
-const timeOf = (schedule: Schedule.Schedule, logSnr: State): State => {
-  const { dtype } = logSnr
-  const [{ low, high }] = Tensor.scan({
-    init: { low: Tensor.zerosLike(logSnr), high: Tensor.onesLike(logSnr) },
-    length: dtype === "float64" ? 52 : 24,
-    step: ({ low, high }) => {
-      const middle = Tensor.mul(Tensor.add(low, high), 0.5) as State
-      const { alpha, sigma } = Schedule.mixtures(schedule, middle)
-      const here = Tensor.mul(Tensor.sub(Tensor.log(alpha), Tensor.log(sigma)), 2) as State
-      const later = Tensor.greaterEqual(here, logSnr)
-      return [
-        { low: Tensor.select(later, middle, low), high: Tensor.select(later, high, middle) },
-        []
-      ] as never
-    }
-  }) as unknown as readonly [{ readonly low: State; readonly high: State }]
-  return Tensor.mul(Tensor.add(low, high), 0.5) as State
-}
-
 /** A level at places of any shape. */
 export const levelAt = (
   variable: Variable,
@@ -171,7 +151,7 @@ export const levelAt = (
   const time =
     variable === "time"
       ? place
-      : timeOf(
+      : Schedule.times(
           schedule,
           variable === "logSnr" ? place : (Tensor.mul(Tensor.log(place), -2) as State)
         )
