@@ -90,8 +90,12 @@ const sessionOptions: Ort.InferenceSession.SessionOptions = {
 const rewriting = (dtypes: ReadonlySet<DType.DType>) => ({
   // large arrays that are quick to make are not to be made once for all and kept
   constant_folding_max_output_size_in_bytes: String(2 ** 24),
-  // a factor that becomes part of a matrix product is rounded to `float32`
-  ...(dtypes.has("float64") ? { disable_specified_optimizers: "MatMulScaleFusion" } : {})
+  disable_specified_optimizers: [
+    // x/u from x·(1/u) still asks for what x was where x + 0, x − 0, x·1 or x/1 was left out, and the graph is refused
+    "DivMulFusion",
+    // a factor that becomes part of a matrix product is rounded to `float32`
+    ...(dtypes.has("float64") ? ["MatMulScaleFusion"] : [])
+  ].join(";")
 })
 
 /**

@@ -458,6 +458,27 @@ describe("elementwise primitives", () => {
       ])
     ))
 
+  it("times a reciprocal, of what an operation without effect gave", () =>
+    agree(
+      forEach(floats, (dtype) =>
+        (
+          [
+            ["x + 0", E.add, 0],
+            ["x − 0", E.sub, 0],
+            ["x · 1", E.mul, 1],
+            ["x / 1", E.div, 1]
+          ] as const
+        ).map(([name, apply, by]) => ({
+          name: `${name}, ${dtype}`,
+          hosts: [host(dtype, [3], [1, 2, 4]), host(dtype, [3], [2, 8, 0.5])],
+          apply: (x: Tensor, u: Tensor) => {
+            const same = apply(E.mul(x, x), S.scalar(by, dtype))
+            return E.mul(same, E.div(S.scalar(1, dtype), E.add(u, u)))
+          }
+        }))
+      )
+    ))
+
   it("rounds float16 after each operation", async () => {
     const x = host("float16", [2], [65504, 1])
     const y = host("float16", [2], [65504, 2 ** -11])
@@ -889,6 +910,13 @@ describe("linear primitives", () => {
       )
     )
   })
+
+  it("convolutions with few places and many weights, of all samples at once", () =>
+    agree(
+      windows(2, 1).flatMap((window) =>
+        convolutions("float32", [5, 96, 80], [4, 3], [3, 3], window)
+      )
+    ))
 
   it("a convolution's offsets for channels, which are merged into it", () => {
     const window = { stride: [1, 1], dilation: [1, 1], low: [1, 1], high: [1, 1], groups: 1 }
