@@ -212,8 +212,10 @@ export const convKernel = (
   )
   const flat = e.op("ReorderOutput", [result], result, { domain, attributes: { channels: o } })
   const cut = build.slice(e, flat, [0, 0, 0, 0], [cs, o, kernel[0], kernel[1] * block])
-  const apart = e.reshape(cut, [cs, o, kernel[0], kernel[1], block])
-  return e.reshape(build.transpose(e, apart, [1, 0, 4, 2, 3]), [o, c, ...kernel])
+  // [C/b, O, …, b] → [O, C/b, …, b], which is how the runtime keeps [O, C, …]
+  const pieces = e.reshape(cut, [cs, o, kernel[0] * kernel[1] * block])
+  const own = e.reshape(build.transpose(e, pieces, [1, 0, 2]), [o, c, ...kernel])
+  return e.op("ReorderOutput", [own], own, { domain, attributes: { channels: c } })
 }
 
 /** Zeros before the first column and after the last. */

@@ -29,10 +29,12 @@ export const conv: Single<"conv"> = through(
   halves,
   (e, { attributes, inputs: [x, w], outputs: [output] }) => {
     if (isEmpty([x, w])) return build.fill(e, 0, output.shape, output.dtype)
-    return isNative(x)
-      ? (blocked.conv(e, x, w, attributes, output.shape) ??
-          nativeConv(e, x, w, attributes, output.shape))
-      : composedConv(e, x, w, attributes, output.shape)
+    if (!isNative(x)) return composedConv(e, x, w, attributes, output.shape)
+    const fast = blocked.conv(e, x, w, attributes, output.shape)
+    if (fast !== undefined) return fast
+    return isTogether(x, w, attributes, spatial(output))
+      ? togetherConv(e, x, w, attributes, output.shape)
+      : nativeConv(e, x, w, attributes, output.shape)
   }
 )
 
@@ -96,6 +98,92 @@ const composedConv = (
   return e.reshape(build.matmul(e, kernel, stacked), shape)
 }
 
+/** Places of a result up to which the runtime's convolution, sample by sample, spends its time on reading the kernel. */
+const fewPlaces = 8
+
+/** Whether all samples should go through the kernel in one product, with so many places each. */
+const isTogether = (x: Value, w: Value, { groups }: Window, places: Shape.Shape): boolean =>
+  groups === 1 &&
+  w.constant === undefined &&
+  x.shape[0] > 3 &&
+  Shape.size(places) <= fewPlaces &&
+  Shape.size(spatial(w)) > 1 &&
+  Shape.size(w.shape) >= 2 ** 16
+
+/**
+ * What each of the kernel's elements meets for each place of the result, as a matrix [elements of the operand, places·taps] of ones and
+ * zeros: gathering, padding and strides are a product with it, and their adjoint one with its transpose. (An infinity anywhere then makes
+ * a whole channel of its sample NaN.)
+ */
+const meetings = (
+  e: Emitter,
+  operand: Shape.Shape,
+  kernel: Shape.Shape,
+  out: Shape.Shape,
+  { stride, dilation, low }: Window,
+  turned: boolean
+): Value => {
+  const [rows, taps] = [Shape.size(operand), Shape.size(kernel)]
+  const columns = Shape.size(out) * taps
+  const data = new Float32Array(rows * columns)
+  offsets(out).forEach((place, p) => {
+    offsets(kernel).forEach((offset, k) => {
+      const met = place.map((at, i) => at * stride[i] + offset[i] * dilation[i] - low[i])
+      if (met.some((at, i) => at < 0 || at >= operand[i])) return
+      const row = met.reduce((sum, at, i) => sum * operand[i] + at, 0)
+      const column = p * taps + k
+      data[turned ? column * rows + row : row * columns + column] = 1
+    })
+  })
+  return e.constant({
+    shape: turned ? [columns, rows] : [rows, columns],
+    dtype: "float32",
+    data
+  })
+}
+
+/** One matrix product for all samples: [N·places, C·taps] by the kernel's rows. */
+const togetherConv = (
+  e: Emitter,
+  x: Value,
+  w: Value,
+  window: Window,
+  shape: Shape.Shape
+): Value => {
+  const [n, c] = x.shape
+  const [, o, ...out] = shape
+  const [places, taps] = [Shape.size(out), Shape.size(spatial(w))]
+  const flat = e.reshape(x, [n * c, Shape.size(spatial(x))])
+  const met = build.matmul(e, flat, meetings(e, spatial(x), spatial(w), out, window, false))
+  const apart = e.reshape(met, [n, c, places, taps])
+  const rows = e.reshape(build.transpose(e, apart, [0, 2, 1, 3]), [n * places, c * taps])
+  const product = productOfRows(e, rows, e.reshape(w, [o, c * taps]))
+  return e.reshape(build.transpose(e, e.reshape(product, [n, places, o]), [0, 2, 1]), shape)
+}
+
+/**
+ * The adjoint of {@link togetherConv} in its operand: one product of what flows back with the kernel as it lies, whose columns then go
+ * where they came from.
+ */
+const togetherTurned = (
+  e: Emitter,
+  y: Value,
+  w: Value,
+  window: Window,
+  shape: Shape.Shape
+): Value => {
+  const [n, o, ...out] = y.shape
+  const [, c] = w.shape
+  const [places, taps] = [Shape.size(out), Shape.size(spatial(w))]
+  const flat = build.transpose(e, e.reshape(y, [n, o, places]), [0, 2, 1])
+  const rows = e.reshape(flat, [n * places, o])
+  const product = build.matmul(e, rows, e.reshape(w, [o, c * taps]))
+  const apart = e.reshape(product, [n, places, c, taps])
+  const met = e.reshape(build.transpose(e, apart, [0, 2, 1, 3]), [n * c, places * taps])
+  const back = meetings(e, shape.slice(2), spatial(w), out, window, true)
+  return e.reshape(build.matmul(e, met, back), shape)
+}
+
 /** Every offset within a kernel, in row-major order. */
 const offsets = (kernel: Shape.Shape): ReadonlyArray<ReadonlyArray<number>> =>
   kernel.reduce<ReadonlyArray<ReadonlyArray<number>>>(
@@ -123,6 +211,9 @@ export const convTranspose: Single<"convTranspose"> = through(
   halves,
   (e, { attributes, inputs: [y, w], outputs: [output] }) => {
     if (isEmpty([y, w])) return build.fill(e, 0, output.shape, output.dtype)
+    if (isNative(y) && isTogether(y, w, attributes, spatial(y))) {
+      return togetherTurned(e, y, w, attributes, output.shape)
+    }
     const plain = attributes.stride.every((step) => step === 1)
     return isNative(y) && !plain
       ? nativeTranspose(e, y, w, attributes, output.shape)
