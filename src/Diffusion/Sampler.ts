@@ -263,7 +263,7 @@ export const bind = (
     denoiser.withoutSignal || levels.every(({ alpha }) => alpha > 0),
     sampler.name,
     "prediction",
-    "the plan has a level without signal, where nothing is learnt from predicted noise: let the network predict data, v or flow, or leave that level out"
+    "the plan has a level without signal, where nothing is learnt from predicted noise: let the network predict data, v or flow, and follow no likelihood there, or leave that level out, by `Plan.from(plan, { index: 1 })`"
   )
   demand(
     denoiser.withoutNoise !== false || levels.every(({ sigma }) => sigma > 0),

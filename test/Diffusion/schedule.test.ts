@@ -63,6 +63,20 @@ describe("betas", () => {
     expect(Schedule.fromBetas([0.1, 1]).alphasCumprod[1]).toBe(0)
   })
 
+  it("of no whole number of levels are refused", () => {
+    for (const steps of [10.5, 1, 0, -3, Number.NaN]) {
+      for (const make of [
+        Schedule.linear,
+        Schedule.scaledLinear,
+        Schedule.sigmoidBetas,
+        Schedule.cosineBetas,
+        ({ steps }: { readonly steps: number }) => Schedule.discretize(Schedule.cosine(), steps)
+      ]) {
+        expect(() => make({ steps })).toThrow(`at least two levels, not ${steps}`)
+      }
+    }
+  })
+
   it("too small for float32 are refused", () => {
     expect(() => Schedule.fromBetas([0.1, 1e-9])).toThrow(/does not fall/)
   })

@@ -164,6 +164,7 @@ export const discretize = (
   options: { readonly most?: number } = {}
 ): Discrete => {
   const { most = 0.999 } = options
+  demandWhole("Schedule.discretize", steps)
   const square = (t: number) => field.host.sigmoid(logSnr(schedule, t))
   return fromBetas(
     Array.from({ length: steps }, (_, i) =>
@@ -185,7 +186,18 @@ export interface BetaOptions {
   readonly end?: number
 }
 
-const settled = ({ steps = 1000, start = 1e-4, end = 0.02 }: BetaOptions) => ({ steps, start, end })
+const demandWhole = (name: string, steps: number): void =>
+  demand(
+    Number.isInteger(steps) && steps > 1,
+    name,
+    "schedule",
+    `there must be a whole number of at least two levels, not ${steps}`
+  )
+
+const settled = (name: string, { steps = 1000, start = 1e-4, end = 0.02 }: BetaOptions) => {
+  demandWhole(name, steps)
+  return { steps, start, end }
+}
 
 /**
  * Betas that rise linearly (Ho et al. 2020).
@@ -194,7 +206,7 @@ const settled = ({ steps = 1000, start = 1e-4, end = 0.02 }: BetaOptions) => ({ 
  * @category instances
  */
 export const linear = (options: BetaOptions = {}): Discrete => {
-  const { steps, start, end } = settled(options)
+  const { steps, start, end } = settled("linear", options)
   return fromBetas(linspace(start, end, steps), "linear")
 }
 
@@ -205,7 +217,7 @@ export const linear = (options: BetaOptions = {}): Discrete => {
  * @category instances
  */
 export const scaledLinear = (options: BetaOptions = {}): Discrete => {
-  const { steps, start, end } = settled(options)
+  const { steps, start, end } = settled("scaled linear", options)
   const roots = linspace(Math.sqrt(start), Math.sqrt(end), steps)
   return fromBetas(
     roots.map((root) => single(root * root)),
@@ -220,7 +232,7 @@ export const scaledLinear = (options: BetaOptions = {}): Discrete => {
  * @category instances
  */
 export const sigmoidBetas = (options: BetaOptions = {}): Discrete => {
-  const { steps, start, end } = settled(options)
+  const { steps, start, end } = settled("sigmoid betas", options)
   const places = linspace(-6, 6, steps)
   return fromBetas(
     places.map((place) =>
@@ -236,13 +248,15 @@ const fromAlphaBar = (
   alphaBar: (t: number) => number,
   steps: number,
   most = 0.999
-): Discrete =>
-  fromBetas(
+): Discrete => {
+  demandWhole(name, steps)
+  return fromBetas(
     Array.from({ length: steps }, (_, i) =>
       Math.min(1 - alphaBar((i + 1) / steps) / alphaBar(i / steps), most)
     ),
     name
   )
+}
 
 /**
  * The cosine schedule in T levels, with betas of at most 0.999 (Nichol and Dhariwal 2021, equation 17).
