@@ -172,13 +172,14 @@ const preconditioned = (
   { timestep, alpha, sigma }: Level,
   { deviation, least }: { readonly deviation: number; readonly least: number }
 ): Estimate => {
-  const root = Tensor.sqrt(varianceOf({ alpha, sigma }, deviation)) as State
+  const variance = varianceOf({ alpha, sigma }, deviation)
+  const root = Tensor.sqrt(variance) as State
   const f = network(combine([quotient(1, root), x]), perItem(timestep, x))
   const beyond = least === 0 ? sigma : combine([1, sigma], [-least, alpha])
   const out = quotient(Tensor.mul(beyond, deviation) as State, root)
   const skip = Tensor.div(
     Tensor.mul(alpha, deviation ** 2),
-    varianceOf({ alpha, sigma: beyond }, deviation)
+    least === 0 ? variance : varianceOf({ alpha, sigma: beyond }, deviation)
   ) as State
   const data = combine([skip, x], [out, f])
   const rest = Tensor.sub(x, combine([alpha, data])) as State
