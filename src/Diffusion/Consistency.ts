@@ -65,6 +65,12 @@ export const latent = (
   return Sampler.linear("LCM", ({ levels }) =>
     levels.slice(1).map((to, i) => {
       const from = levels[i]
+      demand(
+        from.timestep >= 0,
+        "LCM",
+        "plan",
+        `level ${i} has the timestep ${from.timestep}, but LCM's are those of a discrete schedule, from 0 up: take a plan of Consistency.distilled`
+      )
       const place = scaling * from.timestep
       const skip = deviation ** 2 / (place ** 2 + deviation ** 2)
       const out = place / Math.hypot(place, deviation)

@@ -41,6 +41,9 @@ describe("options", () => {
   it("out of range are refused", () => {
     expect(() => Consistency.make({ noise: -1 })).toThrow(/below 0/)
     expect(() => Consistency.latent({ scaling: 0 })).toThrow(/above 0/)
+    expect(() => Consistency.latent().steps(Plan.karras(Schedule.edm(), 4))).toThrow(
+      /take a plan of Consistency.distilled/
+    )
     expect(() => Consistency.trajectory({ gamma: 2 })).toThrow(/between 0 and 1/)
     expect(() =>
       Denoiser.make({ network: (x) => x, prediction: { kind: "consistency", least: -1 } })
