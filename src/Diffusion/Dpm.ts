@@ -412,7 +412,8 @@ const ancestralOptions = (what: string, { eta = 1, sNoise = 1 }: AncestralOption
 }
 
 /**
- * DPM-Solver++(2M): {@link multistep} of order 2 to the end, as k-diffusion's `dpmpp_2m`.
+ * DPM-Solver++(2M): {@link multistep} of order 2 to the end, as k-diffusion's `dpmpp_2m`. For plans whose last steps grow in λ, such as
+ * `leading` timesteps, take {@link multistep} with `lowerOrderFinal`, or a plan of Karras: extrapolated over a long step, samples spread.
  *
  * @since 0.1.0
  * @category samplers

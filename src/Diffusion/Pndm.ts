@@ -152,7 +152,8 @@ export interface Options {
 
 /**
  * PNDM. Clipped data has no effect on predicted noise, and thus none here but for `of: "v"`. Halfway is meant in timesteps. Throws
- * `DiffusionError` for a plan that begins without signal, unless `v` is averaged.
+ * `DiffusionError` for a plan that begins without signal, unless `v` is averaged. Where a plan begins with next to none (σ/α in the
+ * thousands), its extrapolations explode: begin it later, or take another sampler.
  *
  * ```ts
  * const plan = Plan.spaced(Schedule.linear(), 50, { end: "first" })

@@ -11,46 +11,16 @@ import * as Schedule from "../../src/Diffusion/Schedule.ts"
 import { Controller, Tableau } from "../../src/Solver/index.ts"
 import { Tensor } from "../../src/Tensor/index.ts"
 import { evaluate } from "../support/device.ts"
+import * as Flows from "../support/flows.ts"
 import * as Gaussians from "../support/gaussians.ts"
 
-const data = Gaussians.mixture([
-  { weight: 1, mean: [-0.7, 0.2], deviation: [0.4, 0.6] },
-  { weight: 2, mean: [0.6, -0.3], deviation: 0.5 }
-])
-const denoiser = Gaussians.denoiser(data)
+const { denoiser, uniform } = Flows
+
 const starts = [0.3, -0.8, 1.1, 0.4, -0.2, 0.9]
 const batch = Tensor.hostArray(starts, { shape: [3, 2], dtype: "float64" })
 
-/** `count` steps of equal size in a variable, between two log-SNRs. */
-const uniform = (
-  schedule: Schedule.Schedule,
-  variable: Ode.Variable,
-  count: number,
-  [from, to]: readonly [number, number]
-): Plan.Plan => {
-  const between = Plan.atLogSnr(schedule)
-  const place = (logSnr: number) =>
-    variable === "time"
-      ? schedule.time(logSnr)
-      : variable === "sigma"
-        ? Math.exp(-logSnr / 2)
-        : logSnr
-  const back = (u: number) =>
-    variable === "time"
-      ? Plan.at(schedule, u)
-      : between(variable === "sigma" ? -2 * Math.log(u) : u)
-  const [a, b] = [place(from), place(to)]
-  return Plan.make(
-    Array.from({ length: count + 1 }, (_, i) => back(a + (i / count) * (b - a))),
-    between
-  )
-}
-
 const run = (sampler: Sampler.Sampler, plan: Plan.Plan, of = denoiser) =>
-  Effect.map(
-    evaluate({ x: batch }, ({ x }) => Sampler.sample({ sampler, plan, denoiser: of }, x).x),
-    (x) => Array.from(x.data as Float64Array)
-  )
+  Flows.run(sampler, plan, batch, of)
 
 const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Math.max(...Array.from(a, (each, i) => Math.abs(each - b[i])))

@@ -11,42 +11,25 @@ import * as Sde from "../../src/Diffusion/Sde.ts"
 import { Sde as Methods, Tableau } from "../../src/Solver/index.ts"
 import { HostRandom, Random, Tensor } from "../../src/Tensor/index.ts"
 import { evaluate } from "../support/device.ts"
+import * as Flows from "../support/flows.ts"
 import * as Gaussians from "../support/gaussians.ts"
 
-const data = Gaussians.mixture([
-  { weight: 1, mean: [-0.7, 0.2], deviation: [0.4, 0.6] },
-  { weight: 2, mean: [0.6, -0.3], deviation: 0.5 }
-])
-const denoiser = Gaussians.denoiser(data)
+const { data, denoiser } = Flows
 const vp = Schedule.vp()
 const key = Random.key(11)
 
 const normals = (count: number, seed = 5) =>
   HostRandom.normal(HostRandom.key(seed), [count, 2], { dtype: "float64" })
 
-/** `count` steps of equal size in log-SNR or time. */
 const uniform = (
   variable: "time" | "logSnr",
   count: number,
-  [from, to]: readonly [number, number],
+  range: readonly [number, number],
   schedule: Schedule.Schedule = vp
-): Plan.Plan => {
-  const between = Plan.atLogSnr(schedule)
-  const [a, b] = variable === "time" ? [from, to].map(schedule.time) : [from, to]
-  return Plan.make(
-    Array.from({ length: count + 1 }, (_, i) => {
-      const u = a + (i / count) * (b - a)
-      return variable === "time" ? Plan.at(schedule, u) : between(u)
-    }),
-    between
-  )
-}
+): Plan.Plan => Flows.uniform(schedule, variable, count, range)
 
 const run = (sampler: Sampler.Sampler, plan: Plan.Plan, x = normals(16)) =>
-  Effect.map(
-    evaluate({ x }, ({ x }) => Sampler.sample({ sampler, plan, denoiser }, x).x),
-    ({ data }) => Array.from(data as Float64Array)
-  )
+  Flows.run(sampler, plan, x)
 
 const distance = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number =>
   Math.sqrt(a.reduce((sum, each, i) => sum + (each - b[i]) ** 2, 0) / a.length)
