@@ -146,8 +146,28 @@ const carrierOf = <V>(x: Tensor.Any, { steps }: Integrator) =>
     ...("safety" in steps ? { systems: x.shape[0] } : {})
   })
 
-/** Why nothing can be integrated so, with the remedy, if that is so: it is tried with an equation of one number. */
+/** What was found of integrators: a network has many blocks, and one integrator. */
+const obstacles = new WeakMap<Integrator, Map<string, string | undefined>>()
+
+/**
+ * Why nothing can be integrated so, with the remedy, if that is so: it is tried with an equation of one number, once for each kind of
+ * equation.
+ */
 const obstacle = <V>(
+  kind: string,
+  options: Options,
+  stepper: Adjoint.Problem<V, {}>["stepper"],
+  y: V
+): string | undefined => {
+  const { integrator, from = 0, to = 1 } = options
+  const known = obstacles.get(integrator) ?? new Map<string, string | undefined>()
+  obstacles.set(integrator, known)
+  const key = `${kind} from ${from} to ${to}`
+  if (!known.has(key)) known.set(key, tried(options, stepper, y))
+  return known.get(key)
+}
+
+const tried = <V>(
   options: Options,
   stepper: Adjoint.Problem<V, {}>["stepper"],
   y: V
@@ -191,6 +211,7 @@ export const first = <P, C, X extends Tensor.Tensor, const A extends number = 0>
     })
   }
   const reason = obstacle(
+    "first",
     options,
     () => Method.bind(method, carrierOf<Tensor.Tensor>(one, integrator), (_, y) => y),
     one
@@ -251,7 +272,7 @@ export const second = <P, G, C, X extends Tensor.Tensor, const A extends number 
       : Method.bind(method, SecondOrder.pair(carrier), SecondOrder.reduce(f))
   }
   const obstacleOf = (free: boolean) =>
-    obstacle(options, () => bound(one, (_, x) => x, free), { x: one, v: one })
+    obstacle(`second, ${free}`, options, () => bound(one, (_, x) => x, free), { x: one, v: one })
   const reason = obstacleOf(velocityFree)
   if (reason !== undefined) {
     const helps = !velocityFree && obstacleOf(true) === undefined
