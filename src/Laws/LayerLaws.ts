@@ -849,14 +849,12 @@ const tried = (name: Name, subject: Subject, options: Options) => {
   return law.verify(name, subject.name, runs, options, (seed) => complaintOf(bound, seed))
 }
 
-const alone =
-  (name: Name): Check =>
-  (subject, options = {}) =>
-    applies(name, subject)
-      ? tried(name, subject, options)
-      : Effect.fail(
-          law.broken(name, subject.name, "the law does not apply to it", options.seed ?? 0)
-        )
+const all = law.suite({
+  names,
+  nameOf: ({ name }: Subject) => name,
+  applies,
+  tried
+})
 
 /**
  * All laws that apply to a layer, on the device that is provided: fails with a `LawError` for the first that it does not keep.
@@ -883,12 +881,7 @@ const alone =
  * @since 0.1.0
  * @category checks
  */
-export const check: Check = (subject, options = {}) =>
-  Effect.forEach(
-    names.filter((name) => applies(name, subject)),
-    (name) => tried(name, subject, options),
-    { discard: true }
-  )
+export const check: Check = all.check
 
 /**
  * The device gives the shapes that the expressions say, which are those that are expected; and what is made of `float64` is that.
@@ -896,7 +889,7 @@ export const check: Check = (subject, options = {}) =>
  * @since 0.1.0
  * @category laws
  */
-export const shapes: Check = alone("shapes")
+export const shapes: Check = all.alone("shapes")
 
 /**
  * Each trainable parameter, each input and each condition has an influence on the output, which a random function of it has
@@ -905,7 +898,7 @@ export const shapes: Check = alone("shapes")
  * @since 0.1.0
  * @category laws
  */
-export const parameters: Check = alone("parameters")
+export const parameters: Check = all.alone("parameters")
 
 /**
  * An item of a batch gives what it gives alone, and items in another order give the same in that order.
@@ -913,7 +906,7 @@ export const parameters: Check = alone("parameters")
  * @since 0.1.0
  * @category laws
  */
-export const batch: Check = alone("batch")
+export const batch: Check = all.alone("batch")
 
 /**
  * Without a key it gives the same each time that it is applied; and with one too, if it is not said to be random.
@@ -921,7 +914,7 @@ export const batch: Check = alone("batch")
  * @since 0.1.0
  * @category laws
  */
-export const deterministic: Check = alone("deterministic")
+export const deterministic: Check = all.alone("deterministic")
 
 /**
  * What is random depends on the key: the same gives the same, another one something else.
@@ -929,7 +922,7 @@ export const deterministic: Check = alone("deterministic")
  * @since 0.1.0
  * @category laws
  */
-export const dropout: Check = alone("dropout")
+export const dropout: Check = all.alone("dropout")
 
 /**
  * Places that are permuted before are as if they were permuted after.
@@ -937,7 +930,7 @@ export const dropout: Check = alone("dropout")
  * @since 0.1.0
  * @category laws
  */
-export const permutation: Check = alone("permutation")
+export const permutation: Check = all.alone("permutation")
 
 /**
  * A shift of the input is a shift of the output, away from borders.
@@ -945,7 +938,7 @@ export const permutation: Check = alone("permutation")
  * @since 0.1.0
  * @category laws
  */
-export const translation: Check = alone("translation")
+export const translation: Check = all.alone("translation")
 
 /**
  * As it begins, a norm gives groups of mean 0 and mean square 1, and the same for x and for ax + b in each group, a > 0.
@@ -953,7 +946,7 @@ export const translation: Check = alone("translation")
  * @since 0.1.0
  * @category laws
  */
-export const normalization: Check = alone("normalization")
+export const normalization: Check = all.alone("normalization")
 
 /**
  * Each parameter begins as its initialiser says: in its bounds, with its mean and its variance, within six standard errors; and it
@@ -962,4 +955,4 @@ export const normalization: Check = alone("normalization")
  * @since 0.1.0
  * @category laws
  */
-export const initialization: Check = alone("initialization")
+export const initialization: Check = all.alone("initialization")

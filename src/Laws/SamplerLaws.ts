@@ -447,14 +447,7 @@ const tried = (name: Name, subject: Subject, options: Options) =>
     laws[name].law(subject, seed)
   )
 
-const alone =
-  (name: Name): Check =>
-  (subject, options = {}) =>
-    applies(name, subject)
-      ? tried(name, subject, options)
-      : Effect.fail(
-          law.broken(name, nameOf(subject), "the law does not apply to it", options.seed ?? 0)
-        )
+const all = law.suite({ names, nameOf, applies, tried })
 
 /**
  * All laws that apply to a sampler, on the device that is provided: fails with a `LawError` for the first that it does not keep.
@@ -462,12 +455,7 @@ const alone =
  * @since 0.1.0
  * @category checks
  */
-export const check: Check = (subject, options = {}) =>
-  Effect.forEach(
-    names.filter((name) => applies(name, subject)),
-    (name) => tried(name, subject, options),
-    { discard: true }
-  )
+export const check: Check = all.check
 
 /**
  * One seed gives one sample, bit for bit; and another seed another one, if the sampler draws noise, or else the same.
@@ -475,7 +463,7 @@ export const check: Check = (subject, options = {}) =>
  * @since 0.1.0
  * @category laws
  */
-export const seeds: Check = alone("seeds")
+export const seeds: Check = all.alone("seeds")
 
 /**
  * An item of a batch is what it is alone, its noise included.
@@ -483,7 +471,7 @@ export const seeds: Check = alone("seeds")
  * @since 0.1.0
  * @category laws
  */
-export const items: Check = alone("batch")
+export const items: Check = all.alone("batch")
 
 /**
  * Runs side by side of one program give what each gives alone.
@@ -491,7 +479,7 @@ export const items: Check = alone("batch")
  * @since 0.1.0
  * @category laws
  */
-export const parallel: Check = alone("parallel")
+export const parallel: Check = all.alone("parallel")
 
 /**
  * Networks that predict noise, data, v, flow or as EDM's give the same states along the whole way.
@@ -499,7 +487,7 @@ export const parallel: Check = alone("parallel")
  * @since 0.1.0
  * @category laws
  */
-export const prediction: Check = alone("prediction")
+export const prediction: Check = all.alone("prediction")
 
 /**
  * Samples are the same where variance is preserved, where it explodes and where α + σ = 1, as far as they are claimed to be.
@@ -507,7 +495,7 @@ export const prediction: Check = alone("prediction")
  * @since 0.1.0
  * @category laws
  */
-export const coordinates: Check = alone("coordinates")
+export const coordinates: Check = all.alone("coordinates")
 
 /**
  * The error at the end, from where the probability-flow ODE leads, falls with the number of steps as claimed.
@@ -515,7 +503,7 @@ export const coordinates: Check = alone("coordinates")
  * @since 0.1.0
  * @category laws
  */
-export const order: Check = alone("order")
+export const order: Check = all.alone("order")
 
 /**
  * With 60 steps, 1,600 samples have the mean and the variance of the data at the last level, within five standard errors and three per
@@ -524,7 +512,7 @@ export const order: Check = alone("order")
  * @since 0.1.0
  * @category laws
  */
-export const moments: Check = alone("moments")
+export const moments: Check = all.alone("moments")
 
 // ── Of more than one ─────────────────────────────────────────────────────────────────────────────
 

@@ -55,6 +55,29 @@ export const assert = (
   }
 }
 
+/** Laws whose cases are effects: each by itself, where it must apply; and all that do. */
+export const suite = <N extends string, S, E, R>(laws: {
+  readonly names: ReadonlyArray<N>
+  readonly nameOf: (subject: S) => string
+  readonly applies: (name: N, subject: S) => boolean
+  readonly tried: (name: N, subject: S, options: Options) => Effect.Effect<void, E, R>
+}) => ({
+  alone:
+    (name: N) =>
+    (subject: S, options: Options = {}): Effect.Effect<void, E | LawError, R> =>
+      laws.applies(name, subject)
+        ? laws.tried(name, subject, options)
+        : Effect.fail(
+            broken(name, laws.nameOf(subject), "the law does not apply to it", options.seed ?? 0)
+          ),
+  check: (subject: S, options: Options = {}): Effect.Effect<void, E, R> =>
+    Effect.forEach(
+      laws.names.filter((name) => laws.applies(name, subject)),
+      (name) => laws.tried(name, subject, options),
+      { discard: true }
+    )
+})
+
 /** As {@link assert}, where finding out is an effect. */
 export const verify = Effect.fnUntraced(function* <E, R>(
   law: string,
