@@ -246,6 +246,9 @@ export const first = <P, C, X extends Tensor.Tensor, const A extends number = 0>
  * A block of second order. With `velocityFree`, for an f that does not look at the velocity, symplectic methods have an inverse. Throws
  * `ConfigError` for an integrator whose parts do not go together, as {@link first}.
  *
+ * What moves the velocity alone in the last step has no part in the output and is not computed: of one step of the 3/8 rule the
+ * last evaluation, and of one step of Euler's method the only one, so that f then learns nothing.
+ *
  * @since 0.1.0
  * @category constructors
  */
