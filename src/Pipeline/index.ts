@@ -2,7 +2,10 @@
  * @since 0.1.0
  */
 export * as Dataset from "./Dataset.ts"
+export * as Ema from "./Ema.ts"
 export * as Files from "./Files.ts"
+export * as LearningRate from "./LearningRate.ts"
 export * as Networks from "./Networks.ts"
+export * as Optimizer from "./Optimizer.ts"
 export * as PipelineError from "./PipelineError.ts"
 export * as Sample from "./Sample.ts"
