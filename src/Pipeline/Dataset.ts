@@ -10,10 +10,14 @@
  * @since 0.1.0
  */
 import * as Crypto from "node:crypto"
-import type * as Effect from "effect/Effect"
-import { type HostRandom, Shape, type Tensor } from "../Tensor/index.ts"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { dual } from "effect/Function"
+import * as Stream from "effect/Stream"
+import { HostRandom, Shape, type Tensor } from "../Tensor/index.ts"
 import { attempt, demand } from "./internal/data.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
+import type { Seed } from "./Sample.ts"
 
 /**
  * An item asked for.
@@ -55,6 +59,48 @@ export interface Dataset {
   /** The same for the same items in the same order: what a resumed training holds its data to. */
   readonly fingerprint: string
   readonly read: (draws: ReadonlyArray<Draw>) => Effect.Effect<Items, DataError | FileError>
+}
+
+/**
+ * Items of a stream.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Batch extends Items {
+  /** Which batch, from 0 on. */
+  readonly step: number
+  /** The epoch of its first item, from 0 on; 0 if the data set has no end. */
+  readonly epoch: number
+  /** Which items of the data set these are. */
+  readonly indices: ReadonlyArray<number>
+}
+
+/**
+ * What a batch is made by.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DrawOptions {
+  /** How many items. */
+  readonly batch: number
+  /** Of the order and of augmentation. */
+  readonly seed: Seed
+  /** Whether each epoch has an order of its own; as it has unless told. A data set without an end is taken in order. */
+  readonly shuffle?: boolean | undefined
+}
+
+/**
+ * - `from`: the number of the first batch; 0 unless told
+ * - `prefetch`: how many batches are read ahead while one is used; 2 unless told
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BatchesOptions extends DrawOptions {
+  readonly from?: number | undefined
+  readonly prefetch?: number | undefined
 }
 
 /**
@@ -218,5 +264,425 @@ const itemsOf = (
   return {
     data: { dtype: "float32", shape: [count, ...shape], data },
     ...(labels && { labels: { dtype: "int32", shape: [count] as const, data: labels } })
+  }
+}
+
+const whole = (source: string, name: string, value: number, least: number) => {
+  demand(
+    Number.isSafeInteger(value) && value >= least,
+    source,
+    "options",
+    () => `${name} must be a whole number of at least ${least}, not ${value}`
+  )
+}
+
+const keyOf = (source: string, seed: Seed): HostRandom.Key => {
+  demand(
+    typeof seed !== "number" || Number.isSafeInteger(seed),
+    source,
+    "options",
+    () => `a seed is a whole number below 2^53, a bigint or a key, not ${seed}`
+  )
+  return typeof seed === "object" ? seed : HostRandom.key(seed)
+}
+
+/**
+ * Of a key, the one with a number: as `HostRandom.foldIn`, for numbers up to 2⁵³.
+ *
+ * @since 0.1.0
+ * @category keys
+ */
+export const keyAt = (key: HostRandom.Key, position: number): HostRandom.Key =>
+  HostRandom.foldIn(HostRandom.foldIn(key, Math.floor(position / 2 ** 32)), position % 2 ** 32)
+
+/**
+ * What each batch of `batches` asks for, by its number. Throws `DataError` for options that make no sense, such as a batch larger than the
+ * data set.
+ *
+ * @since 0.1.0
+ * @category draws
+ */
+export const draws = (
+  { name, size }: Pick<Dataset, "name" | "size">,
+  { batch, seed, shuffle = true }: DrawOptions
+): ((step: number) => ReadonlyArray<Draw>) => {
+  whole(name, "batch", batch, 1)
+  demand(
+    batch <= size,
+    name,
+    "options",
+    () =>
+      `a batch of ${batch} is more than the ${size} items there are: ask for at most ${size}, or add to the data`
+  )
+  const [orders, keys] = HostRandom.split(keyOf(name, seed), 2)
+  // a batch lies in two epochs at most
+  const known = new Map<number, Int32Array>()
+  const orderOf = (epoch: number): Int32Array => {
+    const found = known.get(epoch)
+    if (found !== undefined) return found
+    const { data } = HostRandom.permutation(keyAt(orders, epoch), size)
+    if (known.size === 2) known.delete(known.keys().next().value as number)
+    known.set(epoch, data)
+    return data
+  }
+  const indexOf = (position: number): number => {
+    if (size === Number.POSITIVE_INFINITY) return position
+    const within = position % size
+    return shuffle ? orderOf(Math.floor(position / size))[within] : within
+  }
+  return (step) => {
+    whole(name, "the number of a batch", step, 0)
+    return Array.from({ length: batch }, (_, i) => {
+      const position = step * batch + i
+      return { index: indexOf(position), key: keyAt(keys, position) }
+    })
+  }
+}
+
+/**
+ * Batches without an end, from any number on: those from step n on are the same, bit by bit, as those of a stream from its beginning
+ * with n dropped. Later ones are read while one is used.
+ *
+ * Fails with `DataError` for options that make no sense, such as a batch larger than the data set, and with what `read` fails with.
+ *
+ * ```ts
+ * Dataset.batches(digits, { batch: 64, seed: 7 }).pipe(
+ *   Stream.take(1000),
+ *   Stream.runForEach(({ step, data, labels }) => learn(step, data, labels))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category streams
+ */
+export const batches = (
+  self: Dataset,
+  options: BatchesOptions
+): Stream.Stream<Batch, DataError | FileError> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { batch, from = 0, prefetch = 2 } = options
+      const drawsOf = yield* attempt(() => {
+        whole(self.name, "from", from, 0)
+        whole(self.name, "prefetch", prefetch, 0)
+        return draws(self, options)
+      })
+      const read = Effect.fnUntraced(function* (step: number) {
+        const asked = yield* attempt(() => drawsOf(step))
+        const epoch =
+          self.size === Number.POSITIVE_INFINITY ? 0 : Math.floor((step * batch) / self.size)
+        const indices = asked.map(({ index }) => index)
+        return { ...(yield* self.read(asked)), step, epoch, indices } satisfies Batch
+      })
+      const scope = yield* Effect.scope
+      type Begun = ReadonlyArray<Fiber.Fiber<Batch, DataError | FileError>>
+      return Stream.unfold(
+        { step: from, begun: [] as Begun },
+        Effect.fnUntraced(function* ({ step, begun }) {
+          const all = [...begun]
+          while (all.length <= prefetch) {
+            all.push(yield* Effect.forkIn(read(step + all.length), scope))
+          }
+          const [next, ...later] = all
+          return [yield* Fiber.join(next), { step: step + 1, begun: later }] as const
+        })
+      )
+    })
+  )
+
+/**
+ * Items in order, each once: for evaluation. The last batch has what is left.
+ *
+ * Fails with `DataError` for options that make no sense, such as more items than there are, and with what `read` fails with.
+ *
+ * - `batch`: how many items at once
+ * - `from`: the first item; 0 unless told
+ * - `count`: how many items; all that follow unless told, which a data set without an end must be
+ * - `seed`: of augmentation, for data sets that have any; 0 unless told
+ *
+ * @since 0.1.0
+ * @category streams
+ */
+export const sequence = (
+  self: Dataset,
+  options: {
+    readonly batch: number
+    readonly from?: number | undefined
+    readonly count?: number | undefined
+    readonly seed?: Seed | undefined
+  }
+): Stream.Stream<Items, DataError | FileError> =>
+  Stream.unwrap(
+    attempt(() => {
+      const { batch, from = 0, count = self.size - from, seed = 0 } = options
+      whole(self.name, "batch", batch, 1)
+      whole(self.name, "from", from, 0)
+      demand(
+        count !== Number.POSITIVE_INFINITY,
+        self.name,
+        "options",
+        () => "its items have no end: say how many, by count"
+      )
+      whole(self.name, "count", count, 0)
+      demand(
+        from + count <= self.size,
+        self.name,
+        "options",
+        () => `there are no ${count} items from ${from} on: it has ${self.size}`
+      )
+      const key = keyOf(self.name, seed)
+      return Stream.unfold(from, (first) => {
+        const items = Math.min(batch, from + count - first)
+        if (items <= 0) return Effect.undefined
+        const asked = Array.from({ length: items }, (_, i) => ({
+          index: first + i,
+          key: keyAt(key, first + i)
+        }))
+        return Effect.map(self.read(asked), (read) => [read, first + items] as const)
+      })
+    })
+  )
+
+/** Some items of a data set under other numbers. */
+const renumbered = (
+  self: Dataset,
+  size: number,
+  fingerprint: string,
+  to: (index: number) => number
+): Dataset => {
+  demand(size > 0, self.name, "empty", () => "no items are left")
+  return {
+    ...self,
+    size,
+    fingerprint,
+    read: (draws) =>
+      Effect.flatMap(
+        attempt(() =>
+          draws.map(({ index, key }) => ({ index: to(checked(self.name, size, index)), key }))
+        ),
+        self.read
+      )
+  }
+}
+
+const part = (self: Dataset, from: number, size: number): Dataset =>
+  renumbered(self, size, hash([self.fingerprint, from, `${size}`]), (index) => from + index)
+
+/**
+ * The first items. Throws `DataError` if there are fewer.
+ *
+ * @since 0.1.0
+ * @category transformations
+ */
+export const take: {
+  (count: number): (self: Dataset) => Dataset
+  (self: Dataset, count: number): Dataset
+} = dual(2, (self: Dataset, count: number): Dataset => {
+  whole(self.name, "take: the count", count, 0)
+  demand(
+    count <= self.size,
+    self.name,
+    "options",
+    () => `cannot take ${count} items: it has ${self.size}`
+  )
+  return part(self, 0, count)
+})
+
+/**
+ * All but the first items. Throws `DataError` if none are left.
+ *
+ * @since 0.1.0
+ * @category transformations
+ */
+export const skip: {
+  (count: number): (self: Dataset) => Dataset
+  (self: Dataset, count: number): Dataset
+} = dual(2, (self: Dataset, count: number): Dataset => {
+  whole(self.name, "skip: the count", count, 0)
+  return part(self, count, self.size - count)
+})
+
+/**
+ * The items of some numbers, in that order. Throws `DataError` for a number that there is not.
+ *
+ * ```ts
+ * const shuffled = Dataset.subset(images, HostRandom.permutation(key, images.size).data)
+ * ```
+ *
+ * @since 0.1.0
+ * @category transformations
+ */
+export const subset: {
+  (indices: ArrayLike<number>): (self: Dataset) => Dataset
+  (self: Dataset, indices: ArrayLike<number>): Dataset
+} = dual(2, (self: Dataset, indices: ArrayLike<number>): Dataset => {
+  const own = Float64Array.from(indices, (index) => checked(self.name, self.size, index))
+  return renumbered(self, own.length, hash(self.fingerprint, own), (index) => own[index])
+})
+
+/**
+ * The items of one data set and then those of another. Throws `DataError` if their shapes or classes differ, or if the first has no end.
+ *
+ * @since 0.1.0
+ * @category transformations
+ */
+export const concat: {
+  (that: Dataset): (self: Dataset) => Dataset
+  (self: Dataset, that: Dataset): Dataset
+} = dual(2, (self: Dataset, that: Dataset): Dataset => {
+  const name = `${self.name} and ${that.name}`
+  const { shape, classes } = self
+  demand(
+    Shape.equals(shape, that.shape),
+    name,
+    "shape",
+    () => `one has items of [${shape}], the other of [${that.shape}]: resize, crop or pad one`
+  )
+  demand(JSON.stringify(classes) === JSON.stringify(that.classes), name, "options", () => {
+    const [a, b] = [self, that].map(({ classes }) => classes?.join(", ") ?? "none")
+    return `they must have the same classes; one has ${a}, the other ${b}`
+  })
+  demand(
+    self.size !== Number.POSITIVE_INFINITY,
+    name,
+    "options",
+    () => "the first has no end: put it last, or take some of it"
+  )
+  const size = self.size + that.size
+  const each = Shape.size(shape)
+  return {
+    name,
+    size,
+    shape,
+    classes,
+    fingerprint: hash([self.fingerprint, that.fingerprint]),
+    read: Effect.fnUntraced(function* (draws) {
+      yield* attempt(() => {
+        for (const { index } of draws) checked(name, size, index)
+      })
+      const data = new Float32Array(draws.length * each)
+      const labels = classes && new Int32Array(draws.length)
+      for (const { from, to, of } of [
+        { of: self, from: 0, to: self.size },
+        { of: that, from: self.size, to: size }
+      ]) {
+        const places = draws.flatMap(({ index }, i) => (index >= from && index < to ? [i] : []))
+        if (places.length === 0) continue
+        const read = yield* of.read(
+          places.map((i) => ({ index: draws[i].index - from, key: draws[i].key }))
+        )
+        places.forEach((place, i) => {
+          data.set(read.data.data.subarray(i * each, (i + 1) * each), place * each)
+          if (labels && read.labels) labels[place] = read.labels.data[i]
+        })
+      }
+      return itemsOf(shape, data, labels)
+    })
+  }
+})
+
+/**
+ * - `as`: what `apply` does, with all its numbers; it goes into the fingerprint
+ * - `shape`: of the items made; that of those given unless told
+ * - `apply`: makes an item of one, by the draw that asked for it: `from` is to be left as it is, `to` holds zeros
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MapOptions {
+  readonly as: string
+  readonly shape?: ReadonlyArray<number> | undefined
+  readonly apply: (from: Float32Array, to: Float32Array, draw: Draw) => void
+}
+
+/**
+ * Other items made of a data set's, one of each. What is random about it must come of the draw's key, so that a training can be resumed.
+ *
+ * ```ts
+ * const inverted = Dataset.map(digits, {
+ *   as: "inverted",
+ *   apply: (from, to) => from.forEach((x, i) => { to[i] = -x })
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category transformations
+ */
+export const map: {
+  (options: MapOptions): (self: Dataset) => Dataset
+  (self: Dataset, options: MapOptions): Dataset
+} = dual(2, (self: Dataset, { as, shape = self.shape, apply }: MapOptions): Dataset => {
+  const [before, after] = [Shape.size(self.shape), Shape.size(shape)]
+  return {
+    ...self,
+    shape,
+    fingerprint: hash([self.fingerprint, as, shape]),
+    read: (draws) =>
+      Effect.flatMap(self.read(draws), ({ data, labels }) =>
+        attempt(() => {
+          const made = new Float32Array(draws.length * after)
+          draws.forEach((draw, i) => {
+            apply(
+              data.data.subarray(i * before, (i + 1) * before),
+              made.subarray(i * after, (i + 1) * after),
+              draw
+            )
+          })
+          return itemsOf(shape, made, labels?.data)
+        })
+      )
+  }
+})
+
+/**
+ * - `size`: no end unless told
+ * - `as`: what `item` draws, with all its numbers; it makes the fingerprint
+ * - `item`: writes the item of a number into `to`, which holds zeros
+ * - `label`: the class of the item of a number, if there are classes
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Generated {
+  readonly name: string
+  readonly shape: ReadonlyArray<number>
+  readonly classes?: ReadonlyArray<string> | undefined
+  readonly size?: number | undefined
+  readonly as: string
+  readonly item: (index: number, to: Float32Array) => void
+  readonly label?: ((index: number) => number) | undefined
+}
+
+/**
+ * A data set whose items are computed when they are asked for.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const generate = ({
+  name,
+  shape,
+  classes,
+  size = Number.POSITIVE_INFINITY,
+  as,
+  item,
+  label
+}: Generated): Dataset => {
+  if (size !== Number.POSITIVE_INFINITY) whole(name, "size", size, 1)
+  const each = Shape.size(shape)
+  return {
+    name,
+    size,
+    shape,
+    classes,
+    fingerprint: hash([as, shape, classes, `${size}`]),
+    read: (draws) =>
+      attempt(() => {
+        const data = new Float32Array(draws.length * each)
+        draws.forEach(({ index }, i) => {
+          item(checked(name, size, index), data.subarray(i * each, (i + 1) * each))
+        })
+        return itemsOf(shape, data, label && Int32Array.from(draws, ({ index }) => label(index)))
+      })
   }
 }
