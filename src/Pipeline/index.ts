@@ -4,6 +4,7 @@
 export * as Dataset from "./Dataset.ts"
 export * as Ema from "./Ema.ts"
 export * as Files from "./Files.ts"
+export * as Images from "./Images.ts"
 export * as LearningRate from "./LearningRate.ts"
 export * as Networks from "./Networks.ts"
 export * as Optimizer from "./Optimizer.ts"
