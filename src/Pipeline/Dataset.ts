@@ -276,7 +276,13 @@ const whole = (source: string, name: string, value: number, least: number) => {
   )
 }
 
-const keyOf = (source: string, seed: Seed): HostRandom.Key => {
+/**
+ * The key of a seed. Throws `DataError`, about `source`, for a number that is none.
+ *
+ * @since 0.1.0
+ * @category keys
+ */
+export const keyOf = (source: string, seed: Seed): HostRandom.Key => {
   demand(
     typeof seed !== "number" || Number.isSafeInteger(seed),
     source,

@@ -2,6 +2,7 @@
  * @since 0.1.0
  */
 export * as Dataset from "./Dataset.ts"
+export * as Digits from "./Digits.ts"
 export * as Ema from "./Ema.ts"
 export * as Files from "./Files.ts"
 export * as Images from "./Images.ts"
@@ -9,4 +10,5 @@ export * as LearningRate from "./LearningRate.ts"
 export * as Networks from "./Networks.ts"
 export * as Optimizer from "./Optimizer.ts"
 export * as PipelineError from "./PipelineError.ts"
+export * as Points from "./Points.ts"
 export * as Sample from "./Sample.ts"
