@@ -98,7 +98,7 @@ const side = 28
 
 /** Half a digit's height, and how far it may reach from the middle, in pixels. */
 const half = 9.5
-const reach = 12
+const reach = 10.5
 
 /** Draws of the uniform distribution that an item takes. */
 const draws = 16
