@@ -106,6 +106,18 @@ const writeThrough = (path: string, bytes: Uint8Array) =>
     })
   )
 
+/** That a name in a folder outlives a loss of power; not every system can. */
+const synced = (folder: string) =>
+  Effect.ignore(
+    Effect.scoped(
+      Effect.gen(function* () {
+        const files = yield* FileSystem.FileSystem
+        const handle = yield* files.open(folder, { flag: "r" })
+        yield* handle.sync
+      })
+    )
+  )
+
 /**
  * Writes a file: whatever happens, by then there is all of it or what was there before. The folder that it is to lie in is made.
  *
@@ -126,6 +138,7 @@ export const write = Effect.fnUntraced(function* (path: string, content: Uint8Ar
       const partial = paths.join(folder, `.${paths.basename(path)}.${process.pid}.part`)
       yield* writeThrough(partial, bytes).pipe(
         Effect.andThen(files.rename(partial, path)),
+        Effect.andThen(synced(folder)),
         Effect.onError(() => Effect.ignore(files.remove(partial, { force: true })))
       )
     })
@@ -159,6 +172,7 @@ export const writeFolder = Effect.fnUntraced(function* (
           yield* writeThrough(paths.join(partial, name), bytes)
         }
         yield* files.rename(partial, path)
+        yield* synced(folder)
       }).pipe(
         Effect.onError(() => Effect.ignore(files.remove(partial, { force: true, recursive: true })))
       )
