@@ -1,5 +1,5 @@
 /**
- * Schedules, plans and samplers by name, with their options as JSON holds them: for configurations, sweeps and the command line. In
+ * Schedules, plans, samplers, weightings and densities of times by name, with their options as JSON holds them: for configurations, sweeps and the command line. In
  * code, call their makers.
  *
  * A name or an option that is not known is refused with the nearest that is.
@@ -22,7 +22,9 @@ import * as Pndm from "./Pndm.ts"
 import type { Sampler } from "./Sampler.ts"
 import * as SaSolver from "./SaSolver.ts"
 import * as Schedule from "./Schedule.ts"
+import * as TimeDensity from "./TimeDensity.ts"
 import * as UniPc from "./UniPc.ts"
+import * as Weighting from "./Weighting.ts"
 
 /** A maker, and the options that it knows. */
 interface Entry<A, G extends ReadonlyArray<unknown>, O> {
@@ -158,6 +160,46 @@ export const plans = {
   beta: entry(Plan.beta, { ...ends, a: true, b: true, over: true })
 } as const
 
+/** One that takes no options. */
+const always = <A>(value: A): Entry<A, [], {}> => entry<A, [], {}>(() => value, {})
+
+/**
+ * The weightings by name.
+ *
+ * @since 0.1.0
+ * @category instances
+ */
+export const weightings = {
+  simple: always(Weighting.simple),
+  snr: always(Weighting.snr),
+  "snr-plus-one": always(Weighting.snrPlusOne),
+  "truncated-snr": always(Weighting.truncatedSnr),
+  "min-snr": entry(Weighting.minSnr, { gamma: true }),
+  "soft-min-snr": entry(Weighting.softMinSnr, { gamma: true }),
+  p2: entry(Weighting.p2, { k: true, gamma: true }),
+  sigmoid: entry(Weighting.sigmoid, { bias: true }),
+  edm: entry(Weighting.edm, { deviation: true })
+} as const
+
+const normal = { mean: true, deviation: true } as const
+
+/**
+ * The densities of training times by name. For those that are `stratified` or `stepped`, see `TimeDensity`.
+ *
+ * @since 0.1.0
+ * @category instances
+ */
+export const densities = {
+  uniform: entry(TimeDensity.uniform, range),
+  steps: always(TimeDensity.steps),
+  "logit-normal": entry(TimeDensity.logitNormal, normal),
+  mode: entry(TimeDensity.mode, { scale: true }),
+  "cosine-map": always(TimeDensity.cosMap),
+  "log-normal": entry(TimeDensity.logNormal, normal),
+  "log-logistic": entry(TimeDensity.logLogistic, { ...range, mean: true, scale: true }),
+  cosine: entry(TimeDensity.cosine, { ...range, deviation: true })
+} as const
+
 type Table = Readonly<Record<string, Entry<any, any, any>>>
 
 /** What the maker of a name makes of these options; throws where either is not known. */
@@ -234,3 +276,25 @@ export const plan = <N extends keyof typeof plans>(
   count: number,
   options?: Options<typeof plans, N>
 ): Plan.Plan => made("plan", plans, name, [schedule, count], options ?? {})
+
+/**
+ * The weighting of a name; as {@link sampler}.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const weighting = <N extends keyof typeof weightings>(
+  name: N,
+  options?: Options<typeof weightings, N>
+): Weighting.Weighting => made("weighting", weightings, name, [], options ?? {})
+
+/**
+ * The density of times of a name; as {@link sampler}.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const density = <N extends keyof typeof densities>(
+  name: N,
+  options?: Options<typeof densities, N>
+): TimeDensity.TimeDensity => made("density of times", densities, name, [], options ?? {})

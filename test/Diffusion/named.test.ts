@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { Ddim, Heun, Named, Plan, Schedule } from "../../src/Diffusion/index.ts"
+import { Ddim, Heun, Named, Plan, Schedule, Weighting } from "../../src/Diffusion/index.ts"
 
 const refused = (make: () => unknown): string => {
   try {
@@ -38,6 +38,12 @@ describe("names", () => {
     for (const name of names(Named.samplers)) {
       expect(Named.sampler(name).steps(plan).levels.length, name).toBeGreaterThan(0)
     }
+    for (const name of names(Named.weightings)) {
+      expect(Weighting.value(Named.weighting(name), "v", 0.3), name).toBeGreaterThan(0)
+    }
+    for (const name of names(Named.densities)) {
+      expect(Named.density(name).name, name).not.toBe("")
+    }
     for (const name of Object.keys(Named.plans) as ReadonlyArray<keyof typeof Named.plans>) {
       expect(Plan.steps(Named.plan(name, Schedule.linear(), 7)), name).toBe(7)
     }
@@ -53,6 +59,12 @@ describe("what is not known is named, with the nearest that is", () => {
     ],
     ["a schedule", () => Named.schedule("cosin" as never), 'did you mean "cosine"?'],
     ["a plan", () => Named.plan("karas" as never, Schedule.edm(), 5), 'did you mean "karras"?'],
+    [
+      "an option of a weighting",
+      () => Named.weighting("min-snr", { gama: 1 } as never),
+      'weighting min-snr: there is no option "gama"; did you mean "gamma"?'
+    ],
+    ["a density of times", () => Named.density("log-norml" as never), 'did you mean "log-normal"?'],
     [
       "an option of a sampler",
       () => Named.sampler("ddim", { etta: 1 } as never),
