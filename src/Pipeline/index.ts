@@ -1,10 +1,12 @@
 /**
  * @since 0.1.0
  */
+export * as Cifar from "./Cifar.ts"
 export * as Dataset from "./Dataset.ts"
 export * as Digits from "./Digits.ts"
 export * as Ema from "./Ema.ts"
 export * as Files from "./Files.ts"
+export * as Idx from "./Idx.ts"
 export * as Images from "./Images.ts"
 export * as LearningRate from "./LearningRate.ts"
 export * as Metrics from "./Metrics.ts"

@@ -1,0 +1,130 @@
+/** Files and archives that data sets are read from. */
+import * as Zlib from "node:zlib"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Stream from "effect/Stream"
+import type { Header } from "tar-stream"
+import * as Files from "../Files.ts"
+import type { DataError, FileError } from "../PipelineError.ts"
+import { dataError } from "./data.ts"
+
+const { errorOf } = Files
+
+/** Whether a folder is there; fails if there is nothing. */
+export const isFolder = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  const { type } = yield* Effect.mapError(files.stat(path), (error) =>
+    errorOf("cannot read", path, error)
+  )
+  return type === "Directory"
+})
+
+/** Whether bytes begin as gzip does. */
+export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b
+
+/** A file's bytes, unpacked if they are packed by gzip. */
+export const unpacked = Effect.fnUntraced(function* (path: string) {
+  const bytes = yield* Files.read(path)
+  if (!isGzip(bytes)) return bytes
+  return yield* Effect.callback<Uint8Array, DataError>((resume) => {
+    Zlib.gunzip(bytes, (error, all) => {
+      resume(
+        error === null
+          ? Effect.succeed(all)
+          : Effect.fail(
+              dataError(path, "format", `gzip cut short or damaged (${error.message}): get it anew`)
+            )
+      )
+    })
+  })
+})
+
+/** A file in a folder or an archive. */
+export interface Entry {
+  /** Its path in there, with `/`. */
+  readonly name: string
+  /** For people. */
+  readonly path: string
+  /** How many bytes it has. */
+  readonly size: number
+  readonly read: Effect.Effect<Uint8Array, DataError | FileError>
+}
+
+/** The files of a tar archive, which is read once from end to end; they are read when they are asked for. */
+export const tarEntries = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  const { extract } = yield* Effect.promise(() => import("tar-stream"))
+  const head = yield* bytesAt(path, 0, 512)
+  // of a packed archive no part can be read alone
+  const whole = isGzip(head) ? yield* unpacked(path) : undefined
+  const found: Array<Entry> = []
+  const reader = extract()
+  reader.on("entry", (header, body, next) => {
+    // where it begins, which the types leave out
+    const { name, size, type, byteOffset } = header as Header & { readonly byteOffset: number }
+    if (type === "file") {
+      const read =
+        whole === undefined
+          ? Effect.provideService(bytesAt(path, byteOffset, size), FileSystem.FileSystem, files)
+          : Effect.sync(() => whole.subarray(byteOffset, byteOffset + size))
+      found.push({ name, path: `${path}: ${name}`, size, read })
+    }
+    body.on("end", next)
+    // the reader tells of it too
+    body.on("error", () => {})
+    body.resume()
+  })
+  const ended = new Promise<void>((resolve, reject) => {
+    reader.on("finish", resolve)
+    reader.on("error", reject)
+  })
+  // an error while it is not yet waited for is not unhandled
+  ended.catch(() => {})
+  const failed = (error: unknown) =>
+    dataError(
+      path,
+      "format",
+      `it is no tar archive, or cut short or damaged (${(error as Error).message})`
+    )
+  const chunks =
+    whole === undefined
+      ? Stream.mapError(files.stream(path, { chunkSize: 2 ** 20 }), (error) =>
+          errorOf("cannot read", path, error)
+        )
+      : Stream.succeed(whole)
+  const feed = Stream.runForEach(chunks, (chunk) =>
+    Effect.callback<void>((resume) => {
+      if (reader.write(chunk)) resume(Effect.void)
+      else reader.once("drain", () => resume(Effect.void))
+    })
+  )
+  yield* Effect.raceFirst(
+    Effect.tryPromise({ try: () => ended, catch: failed }),
+    Effect.andThen(
+      feed,
+      Effect.suspend(() => {
+        reader.end(null)
+        return Effect.never
+      })
+    )
+  ).pipe(Effect.ensuring(Effect.sync(() => reader.destroy(null))))
+  return found
+})
+
+/** Some bytes of a file. */
+const bytesAt = Effect.fnUntraced(function* (path: string, offset: number, size: number) {
+  const files = yield* FileSystem.FileSystem
+  const bytes = new Uint8Array(size)
+  const read = Effect.gen(function* () {
+    const file = yield* files.open(path)
+    yield* file.seek(BigInt(offset), "start")
+    let at = 0
+    while (at < size) {
+      const count = Number(yield* file.read(bytes.subarray(at)))
+      if (count === 0) break
+      at += count
+    }
+    return bytes.subarray(0, at)
+  })
+  return yield* Effect.mapError(Effect.scoped(read), (error) => errorOf("cannot read", path, error))
+})
