@@ -552,10 +552,39 @@ export interface ReadOptions {
   readonly channels?: Picture["channels"]
 }
 
-const readable = ["png", "jpeg", "webp"]
-
 const channelsOf = ({ channels, hasAlpha, space }: Metadata): Picture["channels"] =>
   hasAlpha ? 4 : channels === 1 || space === "b-w" || space === "grey16" ? 1 : 3
+
+/** What the head of a file says, of the formats that there are. */
+const headOf = Effect.fnUntraced(function* (
+  bytes: Uint8Array,
+  source: string,
+  allowed: ReadonlyArray<Format>
+) {
+  const sharp = yield* codec
+  const refused = (why: string) =>
+    failure("format", source, `no picture that can be used (${allowed.join(", ")}): ${why}`)
+  const meta = yield* Effect.tryPromise({
+    try: async () => sharp(bytes).metadata(),
+    catch: (error) => refused(messageOf(error))
+  })
+  return (allowed as ReadonlyArray<string>).includes(meta.format)
+    ? meta
+    : yield* refused(`it is ${meta.format}`)
+})
+
+/**
+ * The format and the size that a picture's bytes have, animated or not. Fails with `DataError`, which names the source, for bytes that are
+ * no picture.
+ *
+ * @since 0.1.0
+ * @category reading
+ */
+export const inspect = (bytes: Uint8Array, options: { readonly source?: string } = {}) =>
+  Effect.map(
+    headOf(bytes, options.source ?? "picture", ["png", "jpeg", "webp", "gif"]),
+    ({ format, autoOrient: { width, height } }) => ({ format: format as Format, width, height })
+  )
 
 /**
  * The image of a file's bytes, `[1, channels, height, width]`: PNG, JPEG or WebP (the first frame), upright, in sRGB, 8 bits. Fails with
@@ -570,13 +599,7 @@ export const decode = Effect.fnUntraced(function* (
 ) {
   const { source = "picture" } = options
   const sharp = yield* codec
-  const refused = (error: unknown) =>
-    failure("format", source, `not a PNG, JPEG or WebP picture (${messageOf(error)})`)
-  const meta = yield* Effect.tryPromise({
-    try: async () => sharp(bytes).metadata(),
-    catch: refused
-  })
-  if (!readable.includes(meta.format)) return yield* refused(`it is ${meta.format}`)
+  const meta = yield* headOf(bytes, source, ["png", "jpeg", "webp"])
   const channels = options.channels ?? channelsOf(meta)
   const { data, info } = yield* Effect.tryPromise({
     try: async () => {

@@ -1,6 +1,8 @@
 /**
  * @since 0.1.0
  */
+
+export * as Chart from "./Chart.ts"
 export * as Cifar from "./Cifar.ts"
 export * as Dataset from "./Dataset.ts"
 export * as Digits from "./Digits.ts"

@@ -1,0 +1,17 @@
+/** Texts as HTML and XML can hold them. */
+
+/** With a sign in place of what no document may hold: control characters but tabs and line breaks, and halves of characters. */
+export const clean = (text: string): string =>
+  text.replace(/(?![\t\n\r])[\p{Cc}\p{Cs}\ufffe\uffff]/gu, "\ufffd")
+
+const entities: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;"
+}
+
+/** As the content of an element, or the value of an attribute in quotes. */
+export const escape = (text: string): string =>
+  clean(text).replace(/[&<>"']/g, (each) => entities[each])
