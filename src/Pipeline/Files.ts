@@ -217,3 +217,14 @@ export const sweep = Effect.fnUntraced(function* (folder: string) {
     yield* failing("cannot remove", path)(files.remove(path, { force: true, recursive: true }))
   }
 })
+
+/**
+ * Adds to the end of a file, which is made if there is none. This alone may end halfway.
+ *
+ * @since 0.1.0
+ * @category writing
+ */
+export const append = Effect.fnUntraced(function* (path: string, text: string) {
+  const files = yield* FileSystem.FileSystem
+  yield* failing("cannot write", path)(files.writeFileString(path, text, { flag: "a" }))
+})

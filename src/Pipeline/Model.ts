@@ -1,0 +1,347 @@
+/**
+ * Trained models: a network with its weights, and how it is to be asked; from a training at rest or from a checkpoint.
+ *
+ * ```ts
+ * const model = yield* Model.load("runs/digits")
+ * yield* Model.samples(model, { count: 64, seed: 7 }).pipe(
+ *   Stream.runForEach(({ images, first }) => Images.writeAll("samples", images, { first }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { DeviceError } from "../Device/index.ts"
+import {
+  Denoiser,
+  type DiffusionError,
+  Dpm,
+  Guidance,
+  Plan,
+  type Sampler,
+  type Schedule
+} from "../Diffusion/index.ts"
+import { Parameter } from "../Layer/index.ts"
+import { Program, Tensor } from "../Tensor/index.ts"
+import * as Checkpoint from "./Checkpoint.ts"
+import * as Experiment from "./Experiment.ts"
+import { attempt, type BuildError } from "./internal/attempt.ts"
+import { CheckpointError, TrainError } from "./PipelineError.ts"
+import * as Sample from "./Sample.ts"
+import type { Snapshot } from "./Train.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Model extends Experiment.Denoising {
+  /** Values of the network's parameters, as a tree. */
+  readonly weights: unknown
+  /** Of one item. */
+  readonly shape: ReadonlyArray<number>
+  /** The classes that it can be told; without the one that stands for none. */
+  readonly classes?: number
+  /** How many steps it has been trained. */
+  readonly step: number
+}
+
+/**
+ * Which weights of a training: those of an average, by its name, or the last ones, `"weights"`. The first average unless told, if there
+ * is any.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Choice {
+  readonly average?: string
+}
+
+/** The weights of a choice. Fails with `TrainError` for an average that there is not. */
+const chosen = ({ weights, averages }: Snapshot, { average }: Choice) => {
+  const names = Object.keys(averages)
+  const name = average ?? names[0] ?? "weights"
+  if (name === "weights") return Effect.succeed(weights)
+  return averages[name] === undefined
+    ? Effect.fail(
+        new TrainError({
+          reason: "options",
+          message: `there is no average "${name}" of the weights; known are ${["weights", ...names].join(", ")}`
+        })
+      )
+    : Effect.succeed(averages[name])
+}
+
+/**
+ * The model of an experiment at rest.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const of = Effect.fnUntraced(function* (
+  { network, schedule, prediction }: Experiment.Denoising,
+  snapshot: Snapshot,
+  choice: Choice = {}
+) {
+  const { channels, classes, dimensions } = network.config
+  const size = network.config.size ?? 64
+  const space = typeof size === "number" ? Array.from({ length: dimensions }, () => size) : size
+  return {
+    network,
+    schedule,
+    prediction,
+    weights: yield* Parameter.load(network.parameters, yield* chosen(snapshot, choice)),
+    shape: [channels, ...space],
+    ...(classes === undefined ? {} : { classes: classes - 1 }),
+    step: snapshot.step
+  } satisfies Model
+})
+
+/**
+ * The model of a checkpoint, or of the newest in a folder. Fails with `CheckpointError` where there is none, where it is damaged (and the
+ * one before it is not asked for, see `Checkpoint.latest`), and where it is of an experiment that is not known.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const load = Effect.fnUntraced(function* (
+  path: string,
+  options: Choice & { readonly fallback?: boolean } = {}
+) {
+  const { manifest, path: found, snapshot } = yield* Checkpoint.open(path, options)
+  const refuse = ({ message }: { readonly message: string }) =>
+    new CheckpointError({
+      path: found,
+      reason: "foreign",
+      message: `the checkpoint ${found} is not of an experiment that is known here: ${message}`
+    })
+  const config = yield* Effect.mapError(Experiment.parse(manifest.configuration), refuse)
+  const denoising = yield* Effect.mapError(Experiment.denoising(config), refuse)
+  return yield* of(denoising, snapshot, options)
+})
+
+/**
+ * How a model is asked.
+ *
+ * - `clip`: keeps estimates of the data between −1 and 1, where images are; `true` unless told
+ * - `guidance`: the weight of classifier-free guidance, for models with classes; 1, which is none, unless told
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Asking {
+  readonly clip?: boolean
+  readonly guidance?: number
+}
+
+/** What a network is told of classes: one for each item, `[batch]`. */
+type Label = Tensor.Tensor<readonly [number], "int32">
+
+/**
+ * The denoiser that a network with some weights is, of labels where it has classes: `[batch]`, of which the last class stands for none.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const denoiserOf = (
+  { network, prediction }: Experiment.Denoising,
+  weights: unknown,
+  { clip = true, guidance = 1 }: Asking = {},
+  label?: Label
+): Denoiser.Denoiser => {
+  const of = (condition: { readonly label?: Label }) =>
+    Denoiser.make({
+      network: (x, time) =>
+        network.apply(weights as never, x as Tensor.Tensor, {
+          time: time as never,
+          ...condition
+        }) as Denoiser.State,
+      prediction
+    })
+  const { classes = 0 } = network.config
+  const whole =
+    label === undefined
+      ? of({})
+      : Guidance.stacked({
+          denoiser: of,
+          condition: { label },
+          without: { label: Tensor.full(label.shape, classes - 1, "int32") },
+          weight: guidance
+        })
+  return clip ? Denoiser.clip(whole, { range: 1 }) : whole
+}
+
+/**
+ * The denoiser that a model is. See {@link denoiserOf}.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const denoiser = (model: Model, asking: Asking = {}, label?: Label): Denoiser.Denoiser =>
+  denoiserOf(model, Program.constants(model.weights), asking, label)
+
+/**
+ * Of a sampling.
+ *
+ * - `plan`: 30 times that are evenly spread, unless told; a number for as many
+ * - `sampler`: DPM-Solver++(2M) unless told
+ * - `batch`: how many items at once; 64 unless told
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SamplingOptions extends Asking {
+  readonly plan?: Plan.Plan | number | ((schedule: Schedule.Schedule) => Plan.Plan)
+  readonly sampler?: Sampler.Sampler
+  readonly batch?: number
+}
+
+/**
+ * - `count`: how many
+ * - `first`: the number of the first; 0 unless told
+ * - `label`: the class of an item by its number, for models with classes; one class after the other unless told
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SamplesOptions extends SamplingOptions {
+  readonly seed: Sample.Seed
+  readonly count: number
+  readonly first?: number
+  readonly label?: (item: number) => number
+}
+
+/**
+ * Some samples.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Samples {
+  /** The number of the first. */
+  readonly first: number
+  /** `[items, …shape]` */
+  readonly images: Tensor.HostArray<ReadonlyArray<number>, "float32">
+  /** `[items]`, of models with classes. */
+  readonly labels?: Tensor.HostArray<readonly [number], "int32">
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Sampling {
+  /** The denoiser's evaluations for each item. */
+  readonly evaluations: number
+  /** Milliseconds that the compilation took. */
+  readonly compileTime: number
+  /** Batch after batch. An item depends on the seed and its number alone. */
+  readonly samples: (
+    options: Omit<SamplesOptions, keyof SamplingOptions>
+  ) => Stream.Stream<Samples, SampleError>
+  /** Every step of the first batch. */
+  readonly steps: (
+    options: Omit<SamplesOptions, keyof SamplingOptions>
+  ) => Stream.Stream<Sample.Step, SampleError>
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type SampleError =
+  | DeviceError.DeviceError
+  | DeviceError.CompileError
+  | DiffusionError.DiffusionError
+
+/**
+ * A plan, or what tells one along a schedule.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const planOf = (
+  schedule: Schedule.Schedule,
+  plan: NonNullable<SamplingOptions["plan"]>
+): Effect.Effect<Plan.Plan, BuildError> =>
+  attempt(() =>
+    typeof plan === "number"
+      ? Plan.uniform(schedule, plan)
+      : typeof plan === "function"
+        ? plan(schedule)
+        : plan
+  )
+
+/**
+ * A model's sampling, compiled for a device for as long as the scope lasts.
+ *
+ * @since 0.1.0
+ * @category sampling
+ */
+export const sampling = Effect.fnUntraced(function* (model: Model, options: SamplingOptions = {}) {
+  const { batch = 64, plan = 30, sampler = Dpm.dpmpp2m() } = options
+  const { schedule, shape, classes } = model
+  const common = {
+    shape,
+    batch,
+    plan: yield* planOf(schedule, plan)
+  }
+  const inputs = { label: Tensor.spec([batch], "int32") }
+  const made = (yield* classes === undefined
+    ? Sample.make({ ...common, sampler, denoiser: denoiser(model, options) })
+    : Sample.make({
+        ...common,
+        inputs,
+        sampler: () => sampler,
+        denoiser: ({ label }) => denoiser(model, options, label)
+      })) as Sample.Sampling<typeof inputs>
+
+  const labelsOf = (
+    first: number,
+    items: number,
+    { label = (i) => i % (classes ?? 1) }: Pick<SamplesOptions, "label">
+  ): Tensor.HostArray<readonly [number], "int32"> => ({
+    dtype: "int32",
+    shape: [items],
+    data: Int32Array.from({ length: items }, (_, i) => label(first + i))
+  })
+  const told = (first: number, rest: Pick<SamplesOptions, "label">) =>
+    (classes === undefined
+      ? {}
+      : { inputs: { label: labelsOf(first, batch, rest) } }) as Sample.RunOptions<typeof inputs>
+  return {
+    evaluations: made.evaluations,
+    compileTime: made.compileTime,
+    samples: ({ seed, count, first = 0, ...rest }) =>
+      Stream.range(0, Math.ceil(count / batch) - 1).pipe(
+        Stream.mapEffect((i) => {
+          const from = first + i * batch
+          const items = Math.min(batch, count - i * batch)
+          const given = told(from, rest)
+          return Effect.map(
+            made.run(seed, { count: items, first: from, ...given }),
+            (images): Samples => ({
+              first: from,
+              images,
+              ...(classes === undefined ? {} : { labels: labelsOf(from, items, rest) })
+            })
+          )
+        })
+      ),
+    steps: ({ seed, count, first = 0, ...rest }) =>
+      made.stream(seed, {
+        count: Math.min(count, batch),
+        first,
+        ...told(first, rest)
+      })
+  } satisfies Sampling
+})
+
+/**
+ * A model's samples, batch after batch: compiled when the stream begins.
+ *
+ * @since 0.1.0
+ * @category sampling
+ */
+export const samples = (model: Model, options: SamplesOptions) =>
+  Stream.unwrap(Effect.map(sampling(model, options), ({ samples }) => samples(options)))
