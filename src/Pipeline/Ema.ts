@@ -370,18 +370,23 @@ export const reconstruct = (
   const terms = snapshots.flatMap(({ weights, update }, i) =>
     factors[i] === 0 ? [] : [{ weights, update, factor: factors[i] }]
   )
-  const [first] = terms
+  const [first, ...others] = terms
+  const show = (weights: Snapshot["weights"], path: string): string =>
+    Object.hasOwn(weights, path) ? Shape.show(weights[path].shape) : "missing"
+  for (const other of others) {
+    const paths = Object.keys({ ...first.weights, ...other.weights })
+    const odd = paths.find((path) => show(first.weights, path) !== show(other.weights, path))
+    demand(
+      odd === undefined,
+      "Ema.reconstruct",
+      `"${odd}" is ${show(first.weights, odd ?? "")} at update ${first.update}, but ${show(other.weights, odd ?? "")} at update ${other.update}; snapshots must be of one network`
+    )
+  }
   return Object.fromEntries(
     Object.entries(first.weights).map(([path, { shape }]) => {
       const sum = new Float64Array(Shape.size(shape))
-      for (const { weights, update, factor } of terms) {
-        const array = Object.hasOwn(weights, path) ? weights[path] : undefined
-        demand(
-          array !== undefined && Shape.equals(array.shape, shape),
-          "Ema.reconstruct",
-          `"${path}" is ${Shape.show(shape)} at update ${first.update}, but ${array === undefined ? "missing" : Shape.show(array.shape)} at update ${update}; snapshots must be of one network`
-        )
-        const data = (array as Tensor.HostArray).data
+      for (const { weights, factor } of terms) {
+        const { data } = weights[path]
         for (let i = 0; i < sum.length; i++) sum[i] += factor * Number(data[i])
       }
       return [path, { dtype: "float32", shape, data: Float32Array.from(sum) }]
