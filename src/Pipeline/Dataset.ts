@@ -9,13 +9,12 @@
  *
  * @since 0.1.0
  */
-import * as Crypto from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Stream from "effect/Stream"
 import { HostRandom, Shape, type Tensor } from "../Tensor/index.ts"
-import { attempt, demand } from "./internal/data.ts"
+import { attempt, checked, demand, hash, itemsOf, ofByte } from "./internal/data.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
 import type { Seed } from "./Sample.ts"
 
@@ -129,18 +128,6 @@ export type Arrays = {
     }
 )
 
-/** What a byte stands for. */
-const ofByte = Float32Array.from({ length: 256 }, (_, byte) => byte / 127.5 - 1)
-
-/** A hash of some arrays and of what can be written as JSON. */
-const hash = (about: unknown, ...arrays: ReadonlyArray<ArrayBufferView>): string => {
-  const all = Crypto.createHash("sha256").update(JSON.stringify(about))
-  for (const { buffer, byteOffset, byteLength } of arrays) {
-    all.update(new Uint8Array(buffer, byteOffset, byteLength))
-  }
-  return all.digest("hex")
-}
-
 /** The names of the classes of some labels, which are checked. */
 const classesOf = (
   name: string,
@@ -241,29 +228,6 @@ export const fromArrays = (arrays: Arrays): Dataset => {
         })
         return itemsOf(shape, data, labels && Int32Array.from(draws, ({ index }) => labels[index]))
       })
-  }
-}
-
-/** An item's number, if there is such an item. */
-const checked = (name: string, size: number, index: number): number => {
-  demand(
-    Number.isInteger(index) && index >= 0 && index < size,
-    name,
-    "options",
-    () => `there is no item ${index}; they count from 0 to ${size - 1}`
-  )
-  return index
-}
-
-const itemsOf = (
-  shape: ReadonlyArray<number>,
-  data: Float32Array,
-  labels: Int32Array | undefined
-): Items => {
-  const count = data.length / Shape.size(shape)
-  return {
-    data: { dtype: "float32", shape: [count, ...shape], data },
-    ...(labels && { labels: { dtype: "int32", shape: [count] as const, data: labels } })
   }
 }
 

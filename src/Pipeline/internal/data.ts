@@ -1,5 +1,8 @@
 /** What readers of data share. */
+import * as Crypto from "node:crypto"
 import * as Effect from "effect/Effect"
+import { Shape } from "../../Tensor/index.ts"
+import type { Items } from "../Dataset.ts"
 import { DataError } from "../PipelineError.ts"
 
 /** An error that begins with what it is about. */
@@ -27,3 +30,39 @@ export const attempt = <A>(build: () => A): Effect.Effect<A, DataError> =>
       throw error
     }
   })
+
+/** What a byte stands for. */
+export const ofByte = Float32Array.from({ length: 256 }, (_, byte) => byte / 127.5 - 1)
+
+/** A hash of some arrays and of what can be written as JSON. */
+export const hash = (about: unknown, ...arrays: ReadonlyArray<ArrayBufferView>): string => {
+  const all = Crypto.createHash("sha256").update(JSON.stringify(about))
+  for (const { buffer, byteOffset, byteLength } of arrays) {
+    all.update(new Uint8Array(buffer, byteOffset, byteLength))
+  }
+  return all.digest("hex")
+}
+
+/** An item's number, if there is such an item. */
+export const checked = (name: string, size: number, index: number): number => {
+  demand(
+    Number.isInteger(index) && index >= 0 && index < size,
+    name,
+    "options",
+    () => `there is no item ${index}; they count from 0 to ${size - 1}`
+  )
+  return index
+}
+
+/** Items of their values. */
+export const itemsOf = (
+  shape: ReadonlyArray<number>,
+  data: Float32Array,
+  labels: Int32Array | undefined
+): Items => {
+  const count = data.length / Shape.size(shape)
+  return {
+    data: { dtype: "float32", shape: [count, ...shape], data },
+    ...(labels && { labels: { dtype: "int32", shape: [count] as const, data: labels } })
+  }
+}

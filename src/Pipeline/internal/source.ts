@@ -2,6 +2,7 @@
 import * as Zlib from "node:zlib"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import type { Header } from "tar-stream"
 import * as Files from "../Files.ts"
@@ -46,9 +47,26 @@ export interface Entry {
   /** For people. */
   readonly path: string
   /** How many bytes it has. */
-  readonly size: number
+  readonly size: Effect.Effect<number, FileError>
   readonly read: Effect.Effect<Uint8Array, DataError | FileError>
 }
+
+/** The files in a folder and in the folders in it. */
+export const folderEntries = Effect.fnUntraced(function* (folder: string) {
+  const [files, paths] = [yield* FileSystem.FileSystem, yield* Path.Path]
+  const names = yield* Effect.mapError(files.readDirectory(folder, { recursive: true }), (error) =>
+    errorOf("cannot read", folder, error)
+  )
+  return names.map((name): Entry => {
+    const path = paths.join(folder, name)
+    const size = Effect.mapBoth(files.stat(path), {
+      onSuccess: ({ size }) => Number(size),
+      onFailure: (error) => errorOf("cannot read", path, error)
+    })
+    const read = Effect.provideService(Files.read(path), FileSystem.FileSystem, files)
+    return { name: name.replaceAll(paths.sep, "/"), path, size, read }
+  })
+})
 
 /** The files of a tar archive, which is read once from end to end; they are read when they are asked for. */
 export const tarEntries = Effect.fnUntraced(function* (path: string) {
@@ -67,7 +85,7 @@ export const tarEntries = Effect.fnUntraced(function* (path: string) {
         whole === undefined
           ? Effect.provideService(bytesAt(path, byteOffset, size), FileSystem.FileSystem, files)
           : Effect.sync(() => whole.subarray(byteOffset, byteOffset + size))
-      found.push({ name, path: `${path}: ${name}`, size, read })
+      found.push({ name, path: `${path}: ${name}`, size: Effect.succeed(size), read })
     }
     body.on("end", next)
     // the reader tells of it too
