@@ -1,0 +1,71 @@
+/** `odeon cost` */
+import * as Console from "effect/Console"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Networks from "../../Pipeline/Networks.ts"
+import { fieldsOf, valueOf } from "../internal/fields.ts"
+import * as Flags from "../internal/flags.ts"
+import { refusing } from "../internal/refusal.ts"
+
+export const cost = Command.make(
+  "cost",
+  {
+    network: Argument.String("network").pipe(
+      Argument.withDescription("A preset, such as cunet; `odeon networks` lists all")
+    ),
+    size: Flag.Int("size").pipe(
+      Flag.withDescription(
+        "Of each spatial axis; unless told what the network is meant for, or 64"
+      ),
+      Flag.withMetavar("n"),
+      Flag.optional
+    ),
+    depth: Flag.Int("depth").pipe(
+      Flag.withDescription("Leave out of the table layers that lie deeper"),
+      Flag.withMetavar("n"),
+      Flag.optional
+    ),
+    config: Flags.config("A JSON file of configuration fields, in place of the preset's"),
+    set: Flags.set("A configuration field, with a value in JSON; may be repeated"),
+    json: Flags.json
+  },
+  Effect.fnUntraced(function* ({ network: name, size, depth, config, set, json }) {
+    const fields = Option.isSome(config) ? yield* fieldsOf(config.value) : {}
+    const told: Record<string, unknown> = {}
+    for (const [key, text] of Object.entries(set)) told[key] = yield* valueOf(`--set ${key}`, text)
+    const network = yield* Networks.preset(name, { ...fields, ...told })
+    const sizes = Option.getOrElse(size, () => Networks.sizeOf(network))
+    const summary = yield* Networks.costOf(network, { size: sizes })
+    if (json) {
+      const { rows, ...totals } = summary
+      // what a controller decides, and what has no one shape, is null
+      const written = { network: name, size: sizes, ...totals, rows }
+      return yield* Console.log(
+        JSON.stringify(written, (_, value) => (value === undefined ? null : value))
+      )
+    }
+    const space = typeof sizes === "number" ? network.config.dimensions : 1
+    const image = Array.from({ length: space }, () => sizes).flat()
+    yield* Console.log(`${name}, ${network.config.channels} × ${image.join(" × ")}\n`)
+    yield* Console.log(Networks.report(summary, Option.isSome(depth) ? { depth: depth.value } : {}))
+  }, refusing)
+).pipe(
+  Command.withDescription(
+    "What a network is made of and costs, layer by layer and in total: parameters, and the multiply-accumulates of one image"
+  ),
+  Command.withShortDescription("What a network is made of and costs"),
+  Command.withExamples([
+    {
+      command: "odeon cost cunet --depth 2",
+      description: "The outer layers of the paper's network"
+    },
+    { command: "odeon cost cunet-public --size 64 --json", description: "Figures for programs" },
+    {
+      command: `odeon cost cunet --set order=first --set 'integrator={"method":"rk4","steps":2,"adjoint":"direct"}'`,
+      description: "With other fields than the preset's"
+    }
+  ])
+)

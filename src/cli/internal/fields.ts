@@ -1,0 +1,39 @@
+/** Fields of configurations, as files and arguments tell them. */
+import type * as CliError from "effect/cli/CliError"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import { refuse } from "./refusal.ts"
+
+/** Fields by name. */
+export type Fields = Readonly<Record<string, unknown>>
+
+/** Whether a value is a record of fields. */
+export const isFields = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** What a text means as a value: JSON, or a word that needs no quotation marks. `name` is what it was given as. */
+export const valueOf = (name: string, text: string): Effect.Effect<unknown, CliError.UserError> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(JSON.parse(text) as unknown)
+    } catch {
+      return /^[\w.+-]+$/.test(text)
+        ? Effect.succeed(text)
+        : Effect.fail(refuse(`${name}: ${text} is neither JSON nor a word`))
+    }
+  })
+
+/** The fields of a configuration file. */
+export const fieldsOf = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  const text = yield* files
+    .readFileString(path)
+    .pipe(Effect.mapError(() => refuse(`--config: cannot read ${path}`)))
+  const fields = yield* Effect.try({
+    try: () => JSON.parse(text) as unknown,
+    catch: (error) => refuse(`--config: ${path} is not JSON: ${(error as Error).message}`)
+  })
+  return isFields(fields)
+    ? fields
+    : yield* Effect.fail(refuse(`--config: ${path} must hold an object of fields`))
+})
