@@ -164,7 +164,7 @@ describe("a learning rate by name", () => {
     )
     expect(refusal({ name: "cosine" })).toBe("LearningRate: rate: is missing")
     expect(refusal({ name: "piecewise", rates: [1, "2"], at: [5] })).toBe(
-      'LearningRate: rates.1: must be number, not "2"'
+      'LearningRate: rates.1: must be a number, not "2"'
     )
     expect(refusal({ name: "cosine", rate: Number.NaN })).toMatch(/LearningRate: rate: must be/)
   })

@@ -297,10 +297,10 @@ describe("an optimiser by name", () => {
       /^Optimizer: beta1: there is no such field; known are name, weightDecay, decay, momentum/
     )
     expect(refusal({ name: "adam", beta1: "0.9" })).toBe(
-      'Optimizer: beta1: must be number, not "0.9"'
+      'Optimizer: beta1: must be a number, not "0.9"'
     )
     expect(refusal({ name: "adam", decay: "some" })).toBe(
-      'Optimizer: decay: must be "all" | "matrices", not "some"'
+      'Optimizer: decay: there is no "some"; known are all, matrices'
     )
     expect(refusal({})).toMatch(/^Optimizer: it needs a name; known are sgd, adam, /)
     expect(refusal("adam")).toBe(

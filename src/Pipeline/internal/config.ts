@@ -1,5 +1,6 @@
 /** Configurations: what is given, checked against a schema; errors point at the field and say what would work. */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Suggestion } from "../../Tensor/index.ts"
 import { TrainError } from "../PipelineError.ts"
@@ -9,6 +10,8 @@ interface Parts {
   readonly fields?: Readonly<Record<string, Parts>>
   readonly members?: ReadonlyArray<Parts>
   readonly literal?: unknown
+  /** Of lists and of records of any names. */
+  readonly value?: Parts
   readonly from?: Parts
   readonly schema?: Parts
 }
@@ -45,6 +48,10 @@ const namesOf = (schema: Parts): ReadonlyArray<string> =>
     typeof fields?.name?.literal === "string" ? [fields.name.literal] : []
   )
 
+/** The words that a union knows. */
+const wordsOf = ({ members, literal }: Parts): ReadonlyArray<string> =>
+  typeof literal === "string" ? [literal] : (members ?? []).flatMap(wordsOf)
+
 /** The schema without what is wrapped around it; of a union, the record whose name is given. */
 const within = (schema: Parts, given: unknown): Parts => {
   const { members, from, schema: inner } = schema
@@ -62,7 +69,7 @@ const at = (schema: Parts, given: unknown, path: Path): readonly [Parts, unknown
   const [key, ...rest] = path
   return key === undefined
     ? [here, given]
-    : at(here.fields?.[String(key)] ?? {}, property(given, key), rest)
+    : at(here.fields?.[String(key)] ?? here.value ?? {}, property(given, key), rest)
 }
 
 /** The fields of a record, and of a union of records all of them. */
@@ -103,44 +110,53 @@ const sentence = (
       ? `it needs a name; known are ${names.join(", ")}`
       : `there is no ${show(name)}; ${Suggestion.sentence(String(name), names)}`
   }
-  return `${says.replace(/^Expected/, "must be").replace(" | undefined", "")}, not ${show(value)}`
+  const words = wordsOf(here)
+  if (typeof value === "string" && words.length > 0) {
+    return `there is no ${show(value)}; ${Suggestion.sentence(value, words)}`
+  }
+  const wanted = says
+    .replace(/^Expected /, "")
+    .replace(" | undefined", "")
+    .replace(/^(?=number|string|boolean)/, "a ")
+    .replace(/^(?=array|object)/, "an ")
+  return `must be ${wanted}, not ${show(value)}`
 }
 
-/** Checks a configuration. Throws `TrainError` for the first field that is not known, is missing or is of another kind. */
+const decodeResult = <S extends Schema.Codec<any, any>>(
+  what: string,
+  schema: S,
+  given: unknown
+): Result.Result<S["Type"], TrainError> =>
+  Result.mapError(
+    Schema.decodeUnknownResult(schema, { onExcessProperty: "error" })(given),
+    ({ issue, message }) => {
+      const problem = first(issue)
+      const [says] = message.split("\n")
+      const where = problem.path.map(String).join(".")
+      return new TrainError({
+        reason: "options",
+        message: `${what}${where === "" ? "" : `: ${where}`}: ${sentence(schema as unknown as Parts, given, problem, says)}`
+      })
+    }
+  )
+
+/**
+ * A configuration of a schema, with what is left out filled in. Throws `TrainError` for the first field that is not known, is missing or is of
+ * another kind.
+ */
 export const decodeUnsafe = <S extends Schema.Codec<any, any>>(
   what: string,
   schema: S,
   given: unknown
-): S["Type"] => {
-  const result = Schema.decodeUnknownResult(schema, { onExcessProperty: "error" })(given)
-  if (result._tag === "Success") return result.success
-  const problem = first(result.failure.issue)
-  const [says] = result.failure.message.split("\n")
-  const message = sentence(schema as unknown as Parts, given, problem, says)
-  const where = problem.path.map(String).join(".")
-  throw new TrainError({
-    reason: "options",
-    message: `${what}${where === "" ? "" : `: ${where}`}: ${message}`
-  })
-}
+): S["Type"] => Result.getOrThrow(decodeResult(what, schema, given))
 
-/** What pure code throws where it is told what makes no sense, as a failure. */
-export const attempt = <A>(build: () => A): Effect.Effect<A, TrainError> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(build())
-    } catch (error) {
-      if (error instanceof TrainError) return Effect.fail(error)
-      throw error
-    }
-  })
-
-/** Checks a configuration, as {@link decodeUnsafe}. */
+/** As {@link decodeUnsafe}, but fails with the error. */
 export const decode = <S extends Schema.Codec<any, any>>(
   what: string,
   schema: S,
   given: unknown
-): Effect.Effect<S["Type"], TrainError> => attempt(() => decodeUnsafe(what, schema, given))
+): Effect.Effect<S["Type"], TrainError> =>
+  Effect.suspend(() => Effect.fromResult(decodeResult(what, schema, given)))
 
 /** Throws a `TrainError` unless a condition holds. */
 export const demand = (holds: boolean, what: string, message: string): void => {
