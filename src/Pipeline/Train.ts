@@ -402,6 +402,14 @@ const validate = (options: Options): void => {
     options.clip === undefined || options.clip > 0,
     `clip is a norm above 0, not ${options.clip}; leave it out not to clip`
   )
+  for (const name of Object.keys(options.averages ?? {})) {
+    // names become names of files
+    refuse(
+      /^[\w-]+$/.test(name),
+      `an average's name is made of letters, digits, "_" and "-", unlike ${JSON.stringify(name)}`
+    )
+  }
+  Dataset.draws(options.data, { batch: whole.batch * whole.accumulate, seed: options.seed })
 }
 
 /**
@@ -447,8 +455,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const fold = yield* device.fold(program as never)
 
   // ── where it stands ──
-  let state: unknown = start
   let holder = yield* Scope.fork(scope)
+  let state: unknown = yield* Scope.provide(device.uploadAll(start), holder)
   let step = from?.step ?? 0
   let skipped = from?.skipped ?? 0
   let pace = 1
