@@ -706,7 +706,7 @@ const configuration = {
     symbolStrokeWidth: 2,
     columnPadding: 18,
     // between it and the chart stands the title of y
-    offset: 26
+    offset: 30
   },
   text: { fontSize: 12 },
   title: {

@@ -15,3 +15,10 @@ const entities: Readonly<Record<string, string>> = {
 /** As the content of an element, or the value of an attribute in quotes. */
 export const escape = (text: string): string =>
   clean(text).replace(/[&<>"']/g, (each) => entities[each])
+
+/** As text that is read, whose names of a letter and a word, such as U-Net, stay on one line. */
+export const prose = (text: string): string =>
+  escape(text).replace(
+    /(?<![\p{L}\p{N}&-])\p{L}-\p{L}{2,12}(?![\p{L}\p{N}-])/gu,
+    '<span class="whole">$&</span>'
+  )
