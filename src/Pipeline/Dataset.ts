@@ -12,6 +12,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { HostRandom, Shape, type Tensor } from "../Tensor/index.ts"
 import { attempt, checked, demand, hash, itemsOf, ofByte } from "./internal/data.ts"
@@ -59,6 +60,13 @@ export interface Dataset {
   readonly fingerprint: string
   readonly read: (draws: ReadonlyArray<Draw>) => Effect.Effect<Items, DataError | FileError>
 }
+
+/**
+ * @since 0.1.0
+ * @category guards
+ */
+export const isDataset = (u: unknown): u is Dataset =>
+  Predicate.hasProperty(u, "read") && Predicate.hasProperty(u, "fingerprint")
 
 /**
  * Items of a stream.
@@ -551,10 +559,16 @@ export const concat: {
   }
 })
 
+const childOf = ({ index, key }: Draw, child: number): Draw => ({
+  index,
+  key: HostRandom.foldIn(key, child)
+})
+
 /**
  * - `as`: what `apply` does, with all its numbers; it goes into the fingerprint
  * - `shape`: of the items made; that of those given unless told
- * - `apply`: makes an item of one, by the draw that asked for it: `from` is to be left as it is, `to` holds zeros
+ * - `apply`: makes an item of one: `from` is to be left as it is, `to` holds zeros. The draw's key is its own: none of the same item's
+ *   other transformations has it
  *
  * @since 0.1.0
  * @category models
@@ -588,14 +602,14 @@ export const map: {
     shape,
     fingerprint: hash([self.fingerprint, as, shape]),
     read: (draws) =>
-      Effect.flatMap(self.read(draws), ({ data, labels }) =>
+      Effect.flatMap(self.read(draws.map((draw) => childOf(draw, 0))), ({ data, labels }) =>
         attempt(() => {
           const made = new Float32Array(draws.length * after)
           draws.forEach((draw, i) => {
             apply(
               data.data.subarray(i * before, (i + 1) * before),
               made.subarray(i * after, (i + 1) * after),
-              draw
+              childOf(draw, 1)
             )
           })
           return itemsOf(shape, made, labels?.data)

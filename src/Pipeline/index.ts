@@ -2,6 +2,7 @@
  * @since 0.1.0
  */
 
+export * as Augment from "./Augment.ts"
 export * as Chart from "./Chart.ts"
 export * as Checkpoint from "./Checkpoint.ts"
 export * as Cifar from "./Cifar.ts"
