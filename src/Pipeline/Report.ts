@@ -488,6 +488,33 @@ const tableToHtml = (block: Table, counters: Counters): string => {
   )
 }
 
+/**
+ * A table as lines of text, for a terminal: columns apart by two spaces, numbers as its page shows them.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const tableToText = ({ columns, rows }: Omit<Table, "kind">): string => {
+  const cells = columns.map((column, c) => {
+    const numbers = rows.map((row) => row[c]).filter((cell) => typeof cell === "number")
+    const show = formatterOf(column, numbers)
+    const head = column.unit === undefined ? column.name : `${column.name}, ${column.unit}`
+    const shown = rows.map((row) => {
+      const cell = row[c]
+      return cell === undefined ? "–" : typeof cell === "string" ? cell : show(cell)
+    })
+    const width = Math.max(head.length, ...shown.map((text) => text.length))
+    const right = column.align === "right" || (c > 0 && numbers.length > 0)
+    return [head, ...shown].map((text) => (right ? text.padStart(width) : text.padEnd(width)))
+  })
+  return Array.from({ length: rows.length + 1 }, (_, r) =>
+    cells
+      .map((column) => column[r])
+      .join("  ")
+      .trimEnd()
+  ).join("\n")
+}
+
 const chartToHtml = Effect.fnUntraced(function* ({ chart, caption: said }: Figure, number: number) {
   const drawn = (name: keyof typeof widths) =>
     Effect.map(
