@@ -24,7 +24,6 @@ import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import { Device } from "../Device/index.ts"
 import { Dpm, type Sampler } from "../Diffusion/index.ts"
-import { Parameter } from "../Layer/index.ts"
 import { Tensor } from "../Tensor/index.ts"
 import * as Checkpoint from "./Checkpoint.ts"
 import type { Experiment } from "./Experiment.ts"
@@ -84,6 +83,8 @@ export interface Started {
   readonly device: string
   /** Numbers that are trained. */
   readonly parameters: number
+  /** Items of data that a step sees. */
+  readonly items: number
   /** Milliseconds that compilation took. */
   readonly compileTime: number
 }
@@ -305,7 +306,7 @@ export const train = (experiment: Experiment, options: Options) =>
           options.retention
         )
         return { _tag: "Checkpointed", step: snapshot.step, path } satisfies Checkpointed
-      })
+      }).pipe(Effect.withSpan("odeon.checkpoint"))
 
       const followed = (event: Train.Event) =>
         Effect.gen(function* () {
@@ -317,7 +318,10 @@ export const train = (experiment: Experiment, options: Options) =>
           if (samples !== undefined && draw !== undefined && step % samples.every === 0) {
             const name = `step-${String(step).padStart(8, "0")}.png`
             const path = paths.join(at.samples, name)
-            yield* draw(yield* training.snapshot, path)
+            yield* Effect.withSpan(
+              Effect.flatMap(training.snapshot, (snapshot) => draw(snapshot, path)),
+              "odeon.sampling"
+            )
             events.push({ _tag: "Sampled", step, path })
           }
           return events
@@ -336,7 +340,8 @@ export const train = (experiment: Experiment, options: Options) =>
         network: networkName(experiment),
         data: data.name,
         device: device.description,
-        parameters: Parameter.count(experiment.network.parameters, { trainable: true }),
+        parameters: training.parameters,
+        items: config.batch * config.accumulate,
         compileTime: training.compileTime
       }
       const marks = [checkpoint, ...(samples === undefined ? [] : [samples.every])]
@@ -356,4 +361,4 @@ export const train = (experiment: Experiment, options: Options) =>
         Stream.provideService(Path.Path, paths)
       )
     })
-  )
+  ).pipe(Stream.withSpan("odeon.run"))
