@@ -396,6 +396,12 @@ export const sequence = (
       whole(self.name, "batch", batch, 1)
       whole(self.name, "from", from, 0)
       demand(
+        from <= self.size,
+        self.name,
+        "options",
+        () => `there is nothing from item ${from} on: it has ${self.size}`
+      )
+      demand(
         count !== Number.POSITIVE_INFINITY,
         self.name,
         "options",

@@ -154,6 +154,12 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
   return yield* attempt(() => {
     const [count, ...rest] = shape
     demand(
+      rest.length > 0,
+      file,
+      "shape",
+      () => `it holds numbers [${shape}], as files of labels do, not images [n, height, width]`
+    )
+    demand(
       labels === undefined || (labels.shape.length === 1 && labels.shape[0] === count),
       file,
       "shape",

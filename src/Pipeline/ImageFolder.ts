@@ -17,7 +17,7 @@ import * as Source from "./internal/source.ts"
  * - `channels`: 1 for grey, 3 for colour; those of the first picture unless told
  * - `size`: of all pictures, one for both sides or height and width; they must all have the first one's unless told
  * - `fit`: how a picture is brought to the size: `crop` scales it until it covers the size and cuts off what is beyond on both sides,
- *   `stretch` scales each side by itself; `crop` unless told
+ *   `stretch` scales each side by itself; `crop` unless told. Either by Lanczos' kernel of three lobes
  * - `background`: the colour behind transparent pictures, `white` unless told
  * - `classes`: whether folders are classes; they are, if there are any, unless told
  * - `cache`: how many bytes of pixels are kept in memory, 512 MiB unless told. A data set that fits in is read when it is made, and

@@ -153,15 +153,18 @@ describe("Idx.read", () => {
       "mine-images-idx3-ubyte": images(2),
       "mine-labels-idx1-ubyte.gz": Zlib.gzipSync(labels(0, 1)),
       others: labels(5, 4),
-      floats: idx(13, [3], new Uint8Array(12)),
-      nan: idx(13, [1], Uint8Array.of(0x7f, 0xc0, 0, 0))
+      floats: idx(13, [3, 2], new Uint8Array(24)),
+      nan: idx(13, [1, 1], Uint8Array.of(0x7f, 0xc0, 0, 0))
     })
     const file = Path.join(path, "mine-images-idx3-ubyte")
     expect((await all(await run(Idx.read(file)))).labels).toEqual([0, 1])
     const other = Idx.read(file, { labels: Path.join(path, "others") })
     expect((await all(await run(other))).labels).toEqual([5, 4])
     expect((await run(Idx.read(file, { labels: false }))).classes).toBeUndefined()
-    expect(await run(Idx.read(Path.join(path, "floats")))).toMatchObject({ size: 3, shape: [] })
+    expect(await run(Idx.read(Path.join(path, "floats")))).toMatchObject({
+      size: 3,
+      shape: [2]
+    })
     expect(await failure(Idx.read(Path.join(path, "nan")))).toMatchObject({ reason: "value" })
   })
 
@@ -198,6 +201,9 @@ describe("Idx.read", () => {
     })
     expect((await failure(Idx.read(several))).message).toContain("tell the path of one")
     expect(await failure(Idx.read(several, { split: "test" }))).toMatchObject({ reason: "empty" })
+    const wrong = await failure(Idx.read(Path.join(path, "t10k-labels-idx1-ubyte")))
+    expect(wrong).toMatchObject({ reason: "shape" })
+    expect(wrong.message).toContain("it holds numbers [3], as files of labels do")
     const none = folder({ "x-images-idx3-ubyte": images(0) })
     expect(await failure(Idx.read(Path.join(none, "x-images-idx3-ubyte")))).toMatchObject({
       reason: "empty"

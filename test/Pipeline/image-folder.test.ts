@@ -303,7 +303,9 @@ describe("ImageFolder.read", () => {
     )
     expect(await failure(path, { classes: true })).toMatchObject({ reason: "empty" })
     expect(await failure(Path.join(path, "nothing"))).toBeInstanceOf(FileError)
-    expect((await failure(Path.join(path, "a.png"))).message).toContain("it is no tar archive")
+    expect((await failure(Path.join(path, "a.png"))).message).toContain(
+      "it is no folder and no tar archive"
+    )
     const mixed = await failure(folder({ "a.png": "", "b/a.png": "" }))
     expect(mixed.message).toContain("a.png is in no folder while others are")
     for (const options of [

@@ -102,7 +102,7 @@ export const tarEntries = Effect.fnUntraced(function* (path: string) {
     dataError(
       path,
       "format",
-      `it is no tar archive, or cut short or damaged (${(error as Error).message})`
+      `it is no folder and no tar archive, or one that is cut short or damaged (${(error as Error).message})`
     )
   const chunks =
     whole === undefined
