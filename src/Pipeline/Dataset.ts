@@ -33,6 +33,8 @@ export interface Draw {
 }
 
 /**
+ * Some items, one after the other.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -44,6 +46,8 @@ export interface Items {
 }
 
 /**
+ * Items that can be asked for by their numbers, all of one shape.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -100,7 +104,7 @@ export interface DrawOptions {
 
 /**
  * - `from`: the number of the first batch; 0 unless told
- * - `prefetch`: how many batches are read ahead while one is used; 2 unless told
+ * - `prefetch`: how many batches are read ahead, all at the same time, while one is used; 2 unless told
  *
  * @since 0.1.0
  * @category models

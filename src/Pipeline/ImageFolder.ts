@@ -108,10 +108,10 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
   const isColour = yield* Pixels.isColour(background)
   yield* attempt(() => {
     demand(
-      sizes.every((side) => Number.isInteger(side) && (side as number) > 0),
+      sizes.every((side = 0) => Number.isInteger(side) && side > 0 && side <= 2 ** 14),
       path,
       "options",
-      () => `the size must be whole numbers above 0, not ${size}`
+      () => `the size must be whole numbers from 1 to ${2 ** 14}, not ${size}`
     )
     demand(
       channels === undefined || channels === 1 || channels === 3,

@@ -310,6 +310,7 @@ describe("ImageFolder.read", () => {
     expect(mixed.message).toContain("a.png is in no folder while others are")
     for (const options of [
       { size: 0 },
+      { size: 1e9 },
       { size: [2, 1.5] },
       { channels: 2 },
       { background: "no colour" }
