@@ -1,0 +1,348 @@
+/** The denoising experiment, held to closed forms. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layers from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import * as fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import * as Device from "../../src/Device/Device.ts"
+import { Denoiser, Heun, type Plan, Schedule } from "../../src/Diffusion/index.ts"
+import * as Chart from "../../src/Pipeline/Chart.ts"
+import * as Dataset from "../../src/Pipeline/Dataset.ts"
+import * as Denoise from "../../src/Pipeline/Denoise.ts"
+import type { Images } from "../../src/Pipeline/Images.ts"
+import * as Metrics from "../../src/Pipeline/Metrics.ts"
+import { HostRandom, Tensor } from "../../src/Tensor/index.ts"
+
+type State = Denoiser.State
+
+const shape = [1, 16, 16]
+const schedule = Schedule.cosine()
+const spread = 0.4
+
+/** Images of independent normal pixels, whose best denoiser is a factor. */
+const normals = Dataset.fromArrays({
+  name: "normals",
+  shape,
+  floats: HostRandom.normal(HostRandom.key(1), [24, ...shape]).data.map((x) => spread * x)
+})
+
+/** What the best denoiser of them multiplies with, at a level. */
+const factor = ({ alpha, sigma }: { readonly alpha: number; readonly sigma: number }) =>
+  (alpha * spread ** 2) / ((alpha * spread) ** 2 + sigma ** 2)
+
+const normal: Denoise.Subject = {
+  name: "best",
+  schedule,
+  shape,
+  denoiser: () =>
+    Denoiser.fromData((x, { alpha, sigma }) => {
+      const power = spread ** 2
+      const total = Tensor.add(Tensor.mul(Tensor.square(alpha), power), Tensor.square(sigma))
+      return Tensor.mul(x, Tensor.div(Tensor.mul(alpha, power), total)) as State
+    })
+}
+
+/** Takes nothing away. */
+const idle: Denoise.Subject = {
+  ...normal,
+  name: "idle",
+  denoiser: () => Denoiser.fromData((x, { alpha }) => Tensor.div(x, alpha) as State)
+}
+
+/** Images of one value each, their class. */
+const flat = Dataset.fromArrays({
+  name: "flat",
+  shape,
+  floats: Float32Array.from({ length: 3 * 256 }, (_, i) => Math.floor(i / 256) / 2 - 0.5),
+  labels: [0, 1, 2]
+})
+
+const imagesOf = (data: Dataset.Dataset, count: number) =>
+  Effect.map(Stream.runHead(Dataset.sequence(data, { batch: count, count })), (all) =>
+    all._tag === "Some" ? all.value.data : expect.unreachable()
+  )
+
+const scaled = (images: Images, by: number): Images => ({
+  ...images,
+  data: images.data.map((x) => by * x)
+})
+
+const mean = (values: ArrayLike<number>) =>
+  Array.from(values).reduce((sum, each) => sum + each, 0) / values.length
+
+/** What DDIM makes of x/α along a plan, as a factor after each step. */
+const along = ({ levels }: Plan.Plan) => {
+  let x = levels[0].alpha
+  return levels.slice(1).map((to, i) => {
+    const from = levels[i]
+    const estimate = factor(from) * x
+    x = to.alpha * estimate + (to.sigma * (x - from.alpha * estimate)) / from.sigma
+    return { estimate, state: x / to.alpha }
+  })
+}
+
+describe("noise and blur", () => {
+  const images: Images = { dtype: "float32", shape: [4, 1, 40, 40], data: new Float32Array(6400) }
+
+  it("noise has the deviation 2ε, and an image's depends on its place alone", () => {
+    const noisy = Denoise.noisy(images, 0.1, 3)
+    // −20 log₁₀ ε
+    expect(Math.abs(mean(Metrics.psnr(images, noisy)) - 20)).toBeLessThan(0.2)
+    const two = Denoise.noisy(
+      { ...images, shape: [2, 1, 40, 40], data: images.data.slice(3200) },
+      0.1,
+      3
+    )
+    expect(two.data).toEqual(noisy.data.slice(0, 3200))
+  })
+
+  it("blur leaves what is even as it is, and noise 1/(2σ√π) of its deviation", () => {
+    fc.assert(
+      fc.property(fc.double({ min: 1, max: 2.5, noNaN: true }), (deviation) => {
+        const even = Denoise.blurred({ ...images, data: images.data.map(() => 0.5) }, deviation)
+        for (const each of even.data) expect(each).toBeCloseTo(0.5, 6)
+        const noisy = Denoise.noisy(images, 0.25, 4)
+        const { data } = Denoise.blurred(noisy, deviation)
+        const found = Math.sqrt(mean(data.map((x) => x * x)))
+        expect(found * 4 * deviation * Math.sqrt(Math.PI)).toBeGreaterThan(0.85)
+        expect(found * 4 * deviation * Math.sqrt(Math.PI)).toBeLessThan(1.2)
+      }),
+      { numRuns: 5 }
+    )
+  })
+
+  it("blur goes on beyond the edges by mirror images, however small an image is", () => {
+    const ramp = Float32Array.from({ length: 6 }, (_, i) => (i % 2) - 0.5)
+    const { data } = Denoise.blurred({ dtype: "float32", shape: [1, 1, 3, 2], data: ramp }, 4)
+    expect(mean(data)).toBeCloseTo(0, 6)
+    for (const each of data) expect(Math.abs(each)).toBeLessThan(0.01)
+  })
+})
+
+describe("plans", () => {
+  it("begin where σ/α is 2ε and end without noise", () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0.02, max: 0.4, noNaN: true }),
+        fc.integer({ min: 1, max: 50 }),
+        fc.constantFrom(schedule, Schedule.linear(), Schedule.sigmoid(), Schedule.flow()),
+        (noise, steps, schedule) => {
+          const { levels } = Denoise.planOf(schedule, noise, steps)
+          expect(levels[0].sigma / levels[0].alpha / noise).toBeCloseTo(2, 4)
+          expect(levels[levels.length - 1].sigma).toBe(0)
+          expect(levels).toHaveLength(steps + 1)
+        }
+      )
+    )
+  })
+
+  it("refuse levels that the schedule does not reach", () => {
+    for (const noise of [0, -1, Number.NaN, 1e-9, 1e9]) {
+      expect(() => Denoise.planOf(Schedule.linear(), noise, 2)).toThrow(/none of the schedule/)
+    }
+  })
+})
+
+layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer))("denoising", (it) => {
+  it.live("finds what the closed form has, step by step", () =>
+    Effect.gen(function* () {
+      const clean = yield* imagesOf(normals, 24)
+      const options = { data: normals, count: 24, levels: [0.05, 0.2], steps: [1, 6], batch: 10 }
+      const { result } = yield* Denoise.run([normal], options)
+      expect(result.models.map(({ name }) => name)).toEqual(["best"])
+      const [{ chains }] = result.models
+      expect(chains.map(({ noise, steps }) => [noise, steps])).toEqual([
+        [0.05, 1],
+        [0.05, 6],
+        [0.2, 1],
+        [0.2, 6]
+      ])
+      for (const { noise, steps, chain, best, evaluations, seconds } of chains) {
+        expect(evaluations).toBe(steps)
+        expect(seconds).toBeGreaterThan(0)
+        const given = Denoise.noisy(clean, noise, 0)
+        const plan = Denoise.planOf(schedule, noise, steps)
+        along(plan).forEach(({ estimate, state }, i) => {
+          const quality = (by: number) => ({
+            psnr: mean(Metrics.psnr(clean, scaled(given, by))),
+            ssim: mean(Metrics.ssim(clean, scaled(given, by)))
+          })
+          const found = chain[i]
+          expect(found.step).toBe(i + 1)
+          expect(found.noise).toBeCloseTo(
+            plan.levels[i + 1].sigma / plan.levels[i + 1].alpha / 2,
+            9
+          )
+          for (const [kind, by] of Object.entries({ estimate, state })) {
+            const { psnr, ssim } = quality(by)
+            expect(found[kind as "state"].psnr).toBeCloseTo(psnr, 2)
+            expect(found[kind as "state"].ssim).toBeCloseTo(ssim, 3)
+          }
+        })
+        // no image beats the first estimate; and without noise state and estimate are one
+        expect(best.estimate).toBe(1)
+        const last = chain[chain.length - 1]
+        expect(last.state.psnr).toBeCloseTo(last.estimate.psnr, 3)
+        for (const kind of ["state", "estimate"] as const) {
+          const all = chain.map((step) => step[kind].psnr)
+          expect(best[kind]).toBe(all.indexOf(Math.max(...all)) + 1)
+        }
+      }
+    })
+  )
+
+  it.live("begins with the noisy images that it shows and measures", () =>
+    Effect.gen(function* () {
+      const { result, examples } = yield* Denoise.run([idle], {
+        data: normals,
+        count: 5,
+        levels: [0.1],
+        steps: [3],
+        batch: 2,
+        seed: 9,
+        shown: 3
+      })
+      const [{ noisy }] = result.baselines
+      for (const { state, estimate } of result.models[0].chains[0].chain) {
+        expect(estimate.psnr).toBeCloseTo(noisy.psnr, 2)
+        expect(state.psnr).toBeCloseTo(noisy.psnr, 2)
+      }
+      const [clean, given, , left] = examples[0].columns.map(({ images }) => images)
+      expect(clean.shape).toEqual([3, ...shape])
+      expect(given.data).toEqual(Denoise.noisy(clean, 0.1, 9).data)
+      left.data.forEach((each, i) => expect(each).toBeCloseTo(given.data[i], 4))
+    })
+  )
+
+  it.live("tells a model with classes those of the images; nothing beats what is right", () =>
+    Effect.gen(function* () {
+      const told: Denoise.Subject = {
+        name: "told",
+        schedule,
+        shape,
+        classes: 3,
+        denoiser: (batch, label) =>
+          Denoiser.fromData((x) => {
+            const value = Tensor.sub(Tensor.mul(Tensor.cast(label!, "float32"), 0.5), 0.5)
+            const each = Tensor.reshape(value, [batch, 1, 1, 1])
+            return Tensor.broadcastTo(each, x.shape) as State
+          })
+      }
+      const { result } = yield* Denoise.run([told], {
+        data: flat,
+        count: 3,
+        batch: 2,
+        levels: [0.2],
+        steps: [4]
+      })
+      const [{ chain, best }] = result.models[0].chains
+      for (const { estimate } of chain) expect(estimate.psnr).toBe(Number.POSITIVE_INFINITY)
+      expect(best.estimate).toBe(1)
+      // of images without contrast the widest blur is the best
+      expect(result.baselines[0].deviation).toBeGreaterThan(4)
+    })
+  )
+
+  it.live("measures more where it is told, and asks as often as the sampler does", () =>
+    Effect.gen(function* () {
+      const { result } = yield* Denoise.run([normal], {
+        data: normals,
+        count: 2,
+        levels: [0.1],
+        steps: [2],
+        sampler: Heun.make(),
+        lpips: (a, b) => Effect.succeed(Metrics.psnr(a, b).map((each) => 1 / each))
+      })
+      const [{ evaluations, chain }] = result.models[0].chains
+      expect(chain).toHaveLength(evaluations)
+      expect(chain[evaluations - 1].noise).toBe(0)
+      expect(result.sampler).toBe("Heun")
+      expect(result.baselines[0].noisy.lpips).toBeCloseTo(1 / result.baselines[0].noisy.psnr, 3)
+    })
+  )
+
+  it.live("tells of each chain, and goes into files and figures and back", () =>
+    Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const folder = yield* files.makeTempDirectoryScoped()
+      const events = yield* Stream.runCollect(
+        Denoise.stream([normal, idle], {
+          data: normals,
+          count: 2,
+          levels: [0.1, 0.3],
+          steps: [2],
+          shown: 1
+        })
+      )
+      expect(events.map((event) => event._tag)).toEqual([
+        ...Array.from({ length: 4 }, () => "Measured"),
+        "Finished"
+      ])
+      const outcome = events[4] as Denoise.Finished
+      const { result } = outcome
+      const at = Denoise.places(folder, yield* Path.Path)
+      yield* Denoise.write(folder, outcome)
+      expect(yield* Denoise.read(at.result)).toEqual(result)
+      // infinities too
+      const chains = result.models[0].chains.map((chain) => ({ ...chain, seconds: Infinity }))
+      const odd = { ...result, models: [{ name: "odd", chains }] }
+      yield* Denoise.write(folder, { result: odd, examples: [] })
+      expect(yield* Denoise.read(at.result)).toEqual(odd)
+      expect(yield* files.exists(at.picture)).toBe(true)
+
+      const parts = ["best", "idle"].map((name) => Denoise.only(result, name))
+      expect(Denoise.merge(parts)).toEqual(result)
+      expect(() => Denoise.merge([result, { ...result, seed: 1 }])).toThrow(/cannot be compared/)
+      expect(() => Denoise.merge([])).toThrow(/no results/)
+
+      const lines = Denoise.show(result).split("\n")
+      expect(lines).toHaveLength(1 + 2 * (2 + 2))
+      expect(lines[0]).toMatch(
+        /^model +noise, ε +steps +best after +PSNR, dB +SSIM +PSNR at the end/
+      )
+      const { width, height } = yield* Denoise.picture(outcome.examples, { scale: 1, gap: 0 })
+      expect([width, height]).toEqual([5 * 16, 2 * 16])
+      for (const chart of [Denoise.overNoise(result), Denoise.alongChain(result, 0.1)]) {
+        expect(yield* Chart.toSvg(chart)).toContain("best")
+      }
+      yield* files.writeFileString(at.result, '{"format":"odeon-denoising"}')
+      const failure = yield* Effect.flip(Denoise.read(at.result))
+      expect(failure).toMatchObject({ _tag: "DataError", reason: "format", source: at.result })
+    })
+  )
+
+  it.live("refuses what makes no sense, before it computes anything", () =>
+    Effect.gen(function* () {
+      const good = { data: normals, count: 2, levels: [0.1], steps: [1] }
+      const cases: ReadonlyArray<
+        readonly [ReadonlyArray<Denoise.Subject>, Partial<Denoise.Options>, RegExp]
+      > = [
+        [[], {}, /no model/],
+        [[normal, normal], {}, /"best" names more/],
+        [[{ ...normal, name: "noisy" }], {}, /"noisy" names more/],
+        [[{ ...normal, shape: [1, 8, 8] }], {}, /but best is for/],
+        [[normal], { count: 0 }, /count must be/],
+        [[normal], { count: 100 }, /it has 24/],
+        [[normal], { steps: [0] }, /steps must be/],
+        [[normal], { levels: [] }, /no levels/],
+        [[normal], { levels: [0.1, 1e9] }, /none of the schedule/]
+      ]
+      for (const [subjects, odd, message] of cases) {
+        const found = yield* Effect.result(Denoise.run(subjects, { ...good, ...odd }))
+        expect(Result.isFailure(found) && found.failure.message).toMatch(message)
+      }
+      const broken: Denoise.Subject = {
+        ...normal,
+        name: "broken",
+        denoiser: () => Denoiser.fromData((x) => Tensor.mul(x, Number.NaN) as State)
+      }
+      const found = yield* Effect.flip(Denoise.run([broken], good))
+      expect(found.message).toMatch(/broken at the noise of 0.1: .*NaN/)
+    })
+  )
+})
