@@ -1,8 +1,8 @@
 /**
  * Averages of the weights that a training goes through, with which samples are better than with the last weights.
  *
- * After each update, a ← β·a + (1 − β)·w. An {@link Ema} says what β is at which update, counted from 0 on; in the formulas below, t is that
- * number plus 1:
+ * After each update, a ← β·a + (1 − β)·w. An {@link Ema} says what β is at which update, counted from 0 on; in the formulas below, t is
+ * that number plus 1:
  *
  * | average    | β                                              |                                                          |
  * | ---------- | ---------------------------------------------- | -------------------------------------------------------- |
@@ -11,9 +11,9 @@
  * | `halfLife` | ½^(1/min(h, ρ·(t − 1)))                        | Karras et al. 2022, arXiv:2206.00364                     |
  * | `power`    | (1 − 1/t)^(γ + 1)                              | Karras et al. 2024, arXiv:2312.02696, section 3          |
  *
- * The average by a power γ weights the weights after update τ of t by the integral of p(τ) = (γ + 1)·τ^γ/t^(γ + 1) over one update:
- * its *profile* grows with the training and keeps its form. Its relative deviation is σ = √(γ + 1)/((γ + 2)·√(γ + 3)), by which it is named: 0.05 is a
- * short average, 0.10 a long one.
+ * The average by a power γ weights the weights after update τ of t by the integral of p(τ) = (γ + 1)·τ^γ/t^(γ + 1) over one update: its
+ * *profile* grows with the training and keeps its form. Its relative deviation is σ = √(γ + 1)/((γ + 2)·√(γ + 3)), by which it is named:
+ * 0.05 is a short average, 0.10 a long one.
  *
  * Of few such averages that were stored along the way, {@link reconstruct} makes the average of another deviation, or at another update,
  * after the training.
@@ -130,7 +130,8 @@ export type HalfLifeOptions = (
 }
 
 /**
- * β = ½^(1/h): what the average knew counts half after h updates, or after 5 % of the training so far, if that is less (Karras et al. 2022).
+ * β = ½^(1/h): what the average knew counts half after h updates, or after 5 % of the training so far, if that is less (Karras et al.
+ * 2022).
  *
  * ```ts
  * const ema = Ema.halfLife({ images: 500_000, batch: 512 })
@@ -177,8 +178,8 @@ export const deviationOf = (gamma: number): number => {
 const widest = deviationOf(0)
 
 /**
- * The power whose average has a relative deviation: the root γ ≥ 0 of (γ + 2)²·(γ + 3) = (γ + 1)/σ². Throws `TrainError` for a deviation that no
- * average has.
+ * The power whose average has a relative deviation: the root γ ≥ 0 of (γ + 2)²·(γ + 3) = (γ + 1)/σ². Throws `TrainError` for a deviation
+ * that no average has.
  *
  * ```ts
  * Ema.gammaOf(0.05) // 16.97
@@ -211,8 +212,8 @@ const powerOf = (what: string, profile: Profile): number => {
 }
 
 /**
- * The average by a power (Karras et al. 2024): β = (1 − 1/t)^(γ + 1) with t from 1 on, so that the first weights are forgotten at once. Its length is a
- * share of the training so far: no half-life to choose, and no warm-up.
+ * The average by a power (Karras et al. 2024): β = (1 − 1/t)^(γ + 1) with t from 1 on, so that the first weights are forgotten at once.
+ * Its length is a share of the training so far: no half-life to choose, and no warm-up.
  *
  * ```ts
  * const averages = { short: Ema.power({ deviation: 0.05 }), long: Ema.power({ deviation: 0.1 }) }
@@ -350,8 +351,8 @@ export const coefficients = (snapshots: ReadonlyArray<Averaged>, wanted: Wanted)
 }
 
 /**
- * The average of another length, or at an earlier update, than those that were stored along a training: their sum by {@link coefficients}, found in
- * float64. A stored one is given back as it is.
+ * The average of another length, or at an earlier update, than those that were stored along a training: their sum by {@link coefficients},
+ * found in float64. A stored one is given back as it is.
  *
  * ```ts
  * const weights = Ema.reconstruct(snapshots, { deviation: 0.075 })
@@ -374,13 +375,14 @@ export const reconstruct = (
   const show = (weights: Snapshot["weights"], path: string): string =>
     Object.hasOwn(weights, path) ? Shape.show(weights[path].shape) : "missing"
   for (const other of others) {
-    const paths = Object.keys({ ...first.weights, ...other.weights })
-    const odd = paths.find((path) => show(first.weights, path) !== show(other.weights, path))
-    demand(
-      odd === undefined,
-      "Ema.reconstruct",
-      `"${odd}" is ${show(first.weights, odd ?? "")} at update ${first.update}, but ${show(other.weights, odd ?? "")} at update ${other.update}; snapshots must be of one network`
-    )
+    for (const path of Object.keys({ ...first.weights, ...other.weights })) {
+      const [one, two] = [show(first.weights, path), show(other.weights, path)]
+      demand(
+        one === two,
+        "Ema.reconstruct",
+        `"${path}" is ${one} at update ${first.update}, but ${two} at update ${other.update}; snapshots must be of one network`
+      )
+    }
   }
   return Object.fromEntries(
     Object.entries(first.weights).map(([path, { shape }]) => {

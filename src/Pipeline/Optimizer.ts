@@ -623,10 +623,10 @@ export interface AdanOptions extends MomentOptions {
 }
 
 /**
- * Adaptive Nesterov momentum (Xie et al. 2022, algorithm 1): w ← (w − η·(m̂ + β₂·d̂)/(√n̂ + ε))/(1 + η·λ), with the means m of g, d of
- * gₜ − gₜ₋₁ and n of (g + β₂·(gₜ − gₜ₋₁))². The β are the weights of what was, 0.98, 0.92 and 0.99 unless told, as in the authors' code; in the
- * paper they are those of what is new. Keeps their decaying sums, `first`, `difference` and `second`, and the gradient, `previous`. Eighteen
- * passes over the numbers.
+ * Adaptive Nesterov momentum (Xie et al. 2022, algorithm 1): w ← (w − η·(m̂ + β₂·d̂)/(√n̂ + ε))/(1 + η·λ), with the means m of g, d of gₜ
+ * − gₜ₋₁ and n of (g + β₂·(gₜ − gₜ₋₁))². The β are the weights of what was, 0.98, 0.92 and 0.99 unless told, as in the authors' code; in
+ * the paper they are those of what is new. Keeps their decaying sums, `first`, `difference` and `second`, and the gradient, `previous`.
+ * Eighteen passes over the numbers.
  *
  * @since 0.1.0
  * @category constructors
@@ -677,9 +677,9 @@ export const adan = (options: AdanOptions = {}): Optimizer => {
 const length = (x: Any): Scalar => Tensor.sqrt(Tensor.sum(Tensor.square(x)))
 
 /**
- * Adam whose steps are as long as the weights, parameter by parameter, for large batches (You et al. 2020, algorithm 2):
- * w − η·(‖w‖/‖r‖)·r with r = m̂/(√v̂ + ε) + λ·w; the ratio is 1 where either norm is 0. ε is 1e-6 and λ 0.01 unless told. State as {@link adam}.
- * Sixteen passes over the numbers, four of them for the norms.
+ * Adam whose steps are as long as the weights, parameter by parameter, for large batches (You et al. 2020, algorithm 2): w − η·(‖w‖/‖r‖)·r
+ * with r = m̂/(√v̂ + ε) + λ·w; the ratio is 1 where either norm is 0. ε is 1e-6 and λ 0.01 unless told. State as {@link adam}. Seventeen
+ * passes over the numbers, four of them for the norms.
  *
  * @since 0.1.0
  * @category constructors

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest"
 import * as Device from "../../src/Device/Device.ts"
 import * as Optimizer from "../../src/Pipeline/Optimizer.ts"
 import { TrainError } from "../../src/Pipeline/PipelineError.ts"
-import { type Program, Tensor } from "../../src/Tensor/index.ts"
+import { Program, Tensor, Tree } from "../../src/Tensor/index.ts"
 import fixture from "../fixtures/optimizers.json" with { type: "json" }
 import { evaluate, prepare, property } from "../support/device.ts"
 import { all } from "../support/devices.ts"
@@ -277,6 +277,45 @@ layer(Device.layerReference())("a rule", (it) => {
   )
 })
 
+describe("an update's cost", () => {
+  /** How many operations there are for each parameter, all that parameters have in common left out. */
+  const passes = (optimizer: Optimizer.Optimizer): number => {
+    const nodes = (count: number) => {
+      const parameters = Object.fromEntries(
+        Array.from({ length: count }, (_, i) => [`w${i}`, Tensor.spec([3, i + 2])])
+      )
+      const state = optimizer.init(
+        Tree.map(parameters, ({ shape }) => Tensor.zeros(shape)) as never
+      )
+      const scalar = Tensor.spec([])
+      const { graph } = Program.makeUnsafe(
+        { parameters, gradients: parameters, state, rate: scalar, count: scalar },
+        (step) => optimizer.update(step as never)
+      )
+      return graph.nodes.filter(({ primitive }) => primitive.name !== "input").length
+    }
+    return nodes(3) - nodes(2)
+  }
+
+  it.each([
+    ["sgd", Optimizer.sgd(), 2],
+    ["sgd with momentum", Optimizer.sgd({ momentum: 0.9 }), 4],
+    ["sgd with Nesterov's", Optimizer.sgd({ momentum: 0.9, nesterov: true }), 6],
+    ["adam", Optimizer.adam(), 10],
+    ["adam, decaying", Optimizer.adam({ weightDecay: 0.1 }), 12],
+    ["adamw", Optimizer.adamw(), 11],
+    ["adamw, without decay", Optimizer.adamw({ decay: () => false }), 10],
+    ["nadam", Optimizer.nadam(), 12],
+    ["radam", Optimizer.radam(), 11],
+    ["adamax", Optimizer.adamax(), 9],
+    ["rmsprop", Optimizer.rmsprop(), 8],
+    ["lion", Optimizer.lion(), 7],
+    ["adan", Optimizer.adan(), 18]
+  ] as const)("%s is as many passes over the numbers as it says", (_, optimizer, count) => {
+    expect(passes(optimizer)).toBe(count)
+  })
+})
+
 describe("an optimiser by name", () => {
   const refusal = (given: unknown): string => {
     try {
@@ -315,6 +354,7 @@ describe("an optimiser by name", () => {
     expect(refusal({ name: "adamw", weightDecay: -1 })).toMatch(/`weightDecay` must be a number/)
     expect(refusal({ name: "sgd", nesterov: true })).toMatch(/`nesterov` needs a momentum above 0/)
     expect(refusal({ name: "lion", beta2: 1.5 })).toMatch(/`beta2`/)
+    expect(() => Optimizer.sgd({ momentum: null as never })).toThrow(/at least 0, not null/)
     expect(() => Optimizer.clipByGlobalNorm(Optimizer.sgd(), 0)).toThrow(/`max` must be a number/)
   })
 

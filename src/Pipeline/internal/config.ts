@@ -141,8 +141,8 @@ const decodeResult = <S extends Schema.Codec<any, any>>(
   )
 
 /**
- * A configuration of a schema, with what is left out filled in. Throws `TrainError` for the first field that is not known, is missing or is of
- * another kind.
+ * A configuration of a schema, with what is left out filled in. Throws `TrainError` for the first field that is not known, is missing or
+ * is of another kind.
  */
 export const decodeUnsafe = <S extends Schema.Codec<any, any>>(
   what: string,
@@ -182,6 +182,10 @@ export const requireAll = (
 ): void => {
   const [wanted, holds] = kinds[kind]
   for (const [name, value] of Object.entries(options)) {
-    demand(holds(value), what, `\`${name}\` must be ${wanted}, not ${value}`)
+    demand(
+      typeof value === "number" && holds(value),
+      what,
+      `\`${name}\` must be ${wanted}, not ${value}`
+    )
   }
 }
