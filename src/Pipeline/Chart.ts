@@ -195,6 +195,12 @@ const failure = (reason: DataError["reason"], title: string, message: string) =>
 
 const axisOf = (axis: Axis) => (typeof axis === "string" ? { title: axis } : axis)
 
+/** As Vega can hold it: what is also the name of something that every object has would be taken for that. */
+const shown = (text: string): string => {
+  const held = clean(text)
+  return held in Object.prototype ? `${held}\u200b` : held
+}
+
 const checkNames = (title: string, names: ReadonlyArray<string>) => {
   if (names.length === 0) throw failure("empty", title, "there is nothing to draw")
   const twice = names.find((name, i) => names.indexOf(name) < i)
@@ -304,7 +310,7 @@ const encodingOf = (
   return {
     field,
     type: "quantitative",
-    title: clean(title),
+    title: shown(title),
     axis: { labelExpr, ...(values && { values }) },
     scale: {
       type: log ? "log" : "linear",
@@ -332,7 +338,7 @@ const told = <A>(names: ReadonlyArray<string>, range: ReadonlyArray<A>, legend: 
 const referenceLayers = ({ axis, value, label }: Reference, of: Exclude<Axis, string>) => {
   if (drawable(value, of) === null) return []
   const upright = axis === "x"
-  const data = { values: [{ value, label: clean(label) }] }
+  const data = { values: [{ value, label: shown(label) }] }
   const at = { [axis]: { field: "value", type: "quantitative" } }
   return [
     {
@@ -385,7 +391,7 @@ export const lines = (options: LinesOptions): Chart => {
   const { title, series, references = [] } = options
   const x = axisOf(options.x)
   const y = axisOf(options.y)
-  const names = series.map(({ name }) => clean(name))
+  const names = series.map(({ name }) => shown(name))
   checkNames(title, names)
   const over = options.smooth ?? 0
   if (!(over >= 0 && Number.isFinite(over))) {
@@ -483,8 +489,8 @@ export const lines = (options: LinesOptions): Chart => {
  */
 export const bars = (options: BarsOptions): Chart => {
   const { title, axis, digits = 3 } = options
-  const groups = [...new Set(options.bars.map(({ group = "" }) => clean(group)))]
-  const names = [...new Set(options.bars.map(({ name }) => clean(name)))]
+  const groups = [...new Set(options.bars.map(({ group = "" }) => shown(group)))]
+  const names = [...new Set(options.bars.map(({ name }) => shown(name)))]
   checkNames(
     title,
     options.bars.map(({ name, group }) => (group === undefined ? name : `${name}, ${group}`))
@@ -493,8 +499,8 @@ export const bars = (options: BarsOptions): Chart => {
   const written = (value: number) =>
     Math.abs(value) >= 1e5 ? prefixed(value, digits, 1000, thousands) : significant(value, digits)
   const values = options.bars.map(({ name, group = "", value }) => ({
-    name: clean(name),
-    series: grouped ? clean(group) : clean(name),
+    name: shown(name),
+    series: grouped ? shown(group) : shown(name),
     value: Number.isFinite(value) ? value : null,
     text: written(value)
   }))
@@ -527,7 +533,7 @@ export const bars = (options: BarsOptions): Chart => {
         x: {
           field: "value",
           type: "quantitative",
-          title: clean(axis),
+          title: shown(axis),
           axis: { labelExpr, tickCount: 4 }
         }
       },
@@ -573,7 +579,7 @@ export const scatter = (options: ScatterOptions): Chart => {
   const { title, series, square = false } = options
   const x = axisOf(options.x)
   const y = axisOf(options.y)
-  const names = series.map(({ name }) => clean(name))
+  const names = series.map(({ name }) => shown(name))
   checkNames(title, names)
   const values = series.flatMap(({ name, x: at, y: values, labels }, i) => {
     checkLength(title, name, "y", values.length, at.length)
@@ -585,7 +591,7 @@ export const scatter = (options: ScatterOptions): Chart => {
         x: drawable(at[k], x),
         y: drawable(values[k], y),
         series: names[i],
-        ...(labels && { label: clean(labels[k]) })
+        ...(labels && { label: shown(labels[k]) })
       }
     }).filter((point) => point.x !== null && point.y !== null)
   })
@@ -815,12 +821,13 @@ export const toSvg = (
         const whole = {
           ...specification,
           ...sizeOf(form, width),
-          ...(heading && { title: clean(title) }),
+          ...(heading && { title: shown(title) }),
           config: { ...configuration, legend: { ...configuration.legend, ...legend } }
         }
         const compiled = vegaLite.compile(whole as never, { logger: logger as never })
         const refuse = async () => {
-          throw new Error("charts hold their data themselves and load nothing")
+          problems.push("charts hold their data themselves and load nothing")
+          return ""
         }
         const view = new vega.View(vega.parse(compiled.spec), {
           renderer: "none",

@@ -308,7 +308,8 @@ const settingOf = (value: unknown): string => {
   if (typeof value === "boolean") return value ? "yes" : "no"
   if (typeof value === "number") return Numbers.minus(String(value))
   if (Array.isArray(value)) return value.length === 0 ? "none" : value.map(settingOf).join(", ")
-  return typeof value === "object" ? JSON.stringify(value) : String(value)
+  if (typeof value !== "object") return String(value)
+  return Object.keys(value).length === 0 ? "none" : JSON.stringify(value)
 }
 
 /** Values within values, under names with points. */
@@ -420,7 +421,7 @@ const formatterOf = (column: Column, numbers: ReadonlyArray<number>): ((x: numbe
       const whole = numbers.every((x) => !Number.isFinite(x) || Number.isInteger(x))
       return whole && most < 15
         ? finite((x) => Numbers.fixed(x, 0))
-        : least + places >= 1 && most < 15
+        : least + places >= 1 && places <= 6 && most < 15
           ? finite((x) => Numbers.fixed(x, places))
           : (x) => Numbers.significant(x, digits)
     }
