@@ -36,7 +36,6 @@ import { Ddim, type Denoiser, Plan, type Sampler, Schedule } from "../Diffusion/
 import { HostRandom, Shape, Tensor } from "../Tensor/index.ts"
 import * as Chart from "./Chart.ts"
 import * as Dataset from "./Dataset.ts"
-import * as Files from "./Files.ts"
 import * as Images from "./Images.ts"
 import { attempt } from "./internal/attempt.ts"
 import { dataError, demand } from "./internal/data.ts"

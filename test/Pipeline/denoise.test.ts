@@ -148,201 +148,204 @@ describe("plans", () => {
   })
 })
 
-layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer))("denoising", (it) => {
-  it.live("finds what the closed form has, step by step", () =>
-    Effect.gen(function* () {
-      const clean = yield* imagesOf(normals, 24)
-      const options = { data: normals, count: 24, levels: [0.05, 0.2], steps: [1, 6], batch: 10 }
-      const { result } = yield* Denoise.run([normal], options)
-      expect(result.models.map(({ name }) => name)).toEqual(["best"])
-      const [{ chains }] = result.models
-      expect(chains.map(({ noise, steps }) => [noise, steps])).toEqual([
-        [0.05, 1],
-        [0.05, 6],
-        [0.2, 1],
-        [0.2, 6]
-      ])
-      for (const { noise, steps, chain, best, evaluations, seconds } of chains) {
-        expect(evaluations).toBe(steps)
-        expect(seconds).toBeGreaterThan(0)
-        const given = Denoise.noisy(clean, noise, 0)
-        const plan = Denoise.planOf(schedule, noise, steps)
-        along(plan).forEach(({ estimate, state }, i) => {
-          const quality = (by: number) => ({
-            psnr: mean(Metrics.psnr(clean, scaled(given, by))),
-            ssim: mean(Metrics.ssim(clean, scaled(given, by)))
+layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServices: true })(
+  "denoising",
+  (it) => {
+    it.effect("finds what the closed form has, step by step", () =>
+      Effect.gen(function* () {
+        const clean = yield* imagesOf(normals, 24)
+        const options = { data: normals, count: 24, levels: [0.05, 0.2], steps: [1, 6], batch: 10 }
+        const { result } = yield* Denoise.run([normal], options)
+        expect(result.models.map(({ name }) => name)).toEqual(["best"])
+        const [{ chains }] = result.models
+        expect(chains.map(({ noise, steps }) => [noise, steps])).toEqual([
+          [0.05, 1],
+          [0.05, 6],
+          [0.2, 1],
+          [0.2, 6]
+        ])
+        for (const { noise, steps, chain, best, evaluations, seconds } of chains) {
+          expect(evaluations).toBe(steps)
+          expect(seconds).toBeGreaterThan(0)
+          const given = Denoise.noisy(clean, noise, 0)
+          const plan = Denoise.planOf(schedule, noise, steps)
+          along(plan).forEach(({ estimate, state }, i) => {
+            const quality = (by: number) => ({
+              psnr: mean(Metrics.psnr(clean, scaled(given, by))),
+              ssim: mean(Metrics.ssim(clean, scaled(given, by)))
+            })
+            const found = chain[i]
+            expect(found.step).toBe(i + 1)
+            expect(found.noise).toBeCloseTo(
+              plan.levels[i + 1].sigma / plan.levels[i + 1].alpha / 2,
+              9
+            )
+            for (const [kind, by] of Object.entries({ estimate, state })) {
+              const { psnr, ssim } = quality(by)
+              expect(found[kind as "state"].psnr).toBeCloseTo(psnr, 2)
+              expect(found[kind as "state"].ssim).toBeCloseTo(ssim, 3)
+            }
           })
-          const found = chain[i]
-          expect(found.step).toBe(i + 1)
-          expect(found.noise).toBeCloseTo(
-            plan.levels[i + 1].sigma / plan.levels[i + 1].alpha / 2,
-            9
-          )
-          for (const [kind, by] of Object.entries({ estimate, state })) {
-            const { psnr, ssim } = quality(by)
-            expect(found[kind as "state"].psnr).toBeCloseTo(psnr, 2)
-            expect(found[kind as "state"].ssim).toBeCloseTo(ssim, 3)
+          // no image beats the first estimate; and without noise state and estimate are one
+          expect(best.estimate).toBe(1)
+          const last = chain[chain.length - 1]
+          expect(last.state.psnr).toBeCloseTo(last.estimate.psnr, 3)
+          for (const kind of ["state", "estimate"] as const) {
+            const all = chain.map((step) => step[kind].psnr)
+            expect(best[kind]).toBe(all.indexOf(Math.max(...all)) + 1)
           }
-        })
-        // no image beats the first estimate; and without noise state and estimate are one
-        expect(best.estimate).toBe(1)
-        const last = chain[chain.length - 1]
-        expect(last.state.psnr).toBeCloseTo(last.estimate.psnr, 3)
-        for (const kind of ["state", "estimate"] as const) {
-          const all = chain.map((step) => step[kind].psnr)
-          expect(best[kind]).toBe(all.indexOf(Math.max(...all)) + 1)
         }
-      }
-    })
-  )
-
-  it.live("begins with the noisy images that it shows and measures", () =>
-    Effect.gen(function* () {
-      const { result, examples } = yield* Denoise.run([idle], {
-        data: normals,
-        count: 5,
-        levels: [0.1],
-        steps: [3],
-        batch: 2,
-        seed: 9,
-        shown: 3
       })
-      const [{ noisy }] = result.baselines
-      for (const { state, estimate } of result.models[0].chains[0].chain) {
-        expect(estimate.psnr).toBeCloseTo(noisy.psnr, 2)
-        expect(state.psnr).toBeCloseTo(noisy.psnr, 2)
-      }
-      const [clean, given, , left] = examples[0].columns.map(({ images }) => images)
-      expect(clean.shape).toEqual([3, ...shape])
-      expect(given.data).toEqual(Denoise.noisy(clean, 0.1, 9).data)
-      left.data.forEach((each, i) => expect(each).toBeCloseTo(given.data[i], 4))
-    })
-  )
+    )
 
-  it.live("tells a model with classes those of the images; nothing beats what is right", () =>
-    Effect.gen(function* () {
-      const told: Denoise.Subject = {
-        name: "told",
-        schedule,
-        shape,
-        classes: 3,
-        denoiser: (batch, label) =>
-          Denoiser.fromData((x) => {
-            const value = Tensor.sub(Tensor.mul(Tensor.cast(label!, "float32"), 0.5), 0.5)
-            const each = Tensor.reshape(value, [batch, 1, 1, 1])
-            return Tensor.broadcastTo(each, x.shape) as State
-          })
-      }
-      const { result } = yield* Denoise.run([told], {
-        data: flat,
-        count: 3,
-        batch: 2,
-        levels: [0.2],
-        steps: [4]
+    it.effect("begins with the noisy images that it shows and measures", () =>
+      Effect.gen(function* () {
+        const { result, examples } = yield* Denoise.run([idle], {
+          data: normals,
+          count: 5,
+          levels: [0.1],
+          steps: [3],
+          batch: 2,
+          seed: 9,
+          shown: 3
+        })
+        const [{ noisy }] = result.baselines
+        for (const { state, estimate } of result.models[0].chains[0].chain) {
+          expect(estimate.psnr).toBeCloseTo(noisy.psnr, 2)
+          expect(state.psnr).toBeCloseTo(noisy.psnr, 2)
+        }
+        const [clean, given, , left] = examples[0].columns.map(({ images }) => images)
+        expect(clean.shape).toEqual([3, ...shape])
+        expect(given.data).toEqual(Denoise.noisy(clean, 0.1, 9).data)
+        left.data.forEach((each, i) => expect(each).toBeCloseTo(given.data[i], 4))
       })
-      const [{ chain, best }] = result.models[0].chains
-      for (const { estimate } of chain) expect(estimate.psnr).toBe(Number.POSITIVE_INFINITY)
-      expect(best.estimate).toBe(1)
-      // of images without contrast the widest blur is the best
-      expect(result.baselines[0].deviation).toBeGreaterThan(4)
-    })
-  )
+    )
 
-  it.live("measures more where it is told, and asks as often as the sampler does", () =>
-    Effect.gen(function* () {
-      const { result } = yield* Denoise.run([normal], {
-        data: normals,
-        count: 2,
-        levels: [0.1],
-        steps: [2],
-        sampler: Heun.make(),
-        lpips: (a, b) => Effect.succeed(Metrics.psnr(a, b).map((each) => 1 / each))
+    it.effect("tells a model with classes those of the images; nothing beats what is right", () =>
+      Effect.gen(function* () {
+        const told: Denoise.Subject = {
+          name: "told",
+          schedule,
+          shape,
+          classes: 3,
+          denoiser: (batch, label) =>
+            Denoiser.fromData((x) => {
+              const value = Tensor.sub(Tensor.mul(Tensor.cast(label!, "float32"), 0.5), 0.5)
+              const each = Tensor.reshape(value, [batch, 1, 1, 1])
+              return Tensor.broadcastTo(each, x.shape) as State
+            })
+        }
+        const { result } = yield* Denoise.run([told], {
+          data: flat,
+          count: 3,
+          batch: 2,
+          levels: [0.2],
+          steps: [4]
+        })
+        const [{ chain, best }] = result.models[0].chains
+        for (const { estimate } of chain) expect(estimate.psnr).toBe(Number.POSITIVE_INFINITY)
+        expect(best.estimate).toBe(1)
+        // of images without contrast the widest blur is the best
+        expect(result.baselines[0].deviation).toBeGreaterThan(4)
       })
-      const [{ evaluations, chain }] = result.models[0].chains
-      expect(chain).toHaveLength(evaluations)
-      expect(chain[evaluations - 1].noise).toBe(0)
-      expect(result.sampler).toBe("Heun")
-      expect(result.baselines[0].noisy.lpips).toBeCloseTo(1 / result.baselines[0].noisy.psnr, 3)
-    })
-  )
+    )
 
-  it.live("tells of each chain, and goes into files and figures and back", () =>
-    Effect.gen(function* () {
-      const files = yield* FileSystem.FileSystem
-      const folder = yield* files.makeTempDirectoryScoped()
-      const events = yield* Stream.runCollect(
-        Denoise.stream([normal, idle], {
+    it.effect("measures more where it is told, and asks as often as the sampler does", () =>
+      Effect.gen(function* () {
+        const { result } = yield* Denoise.run([normal], {
           data: normals,
           count: 2,
-          levels: [0.1, 0.3],
+          levels: [0.1],
           steps: [2],
-          shown: 1
+          sampler: Heun.make(),
+          lpips: (a, b) => Effect.succeed(Metrics.psnr(a, b).map((each) => 1 / each))
         })
-      )
-      expect(events.map((event) => event._tag)).toEqual([
-        ...Array.from({ length: 4 }, () => "Measured"),
-        "Finished"
-      ])
-      const outcome = events[4] as Denoise.Finished
-      const { result } = outcome
-      const at = Denoise.places(folder, yield* Path.Path)
-      yield* Denoise.write(folder, outcome)
-      expect(yield* Denoise.read(at.result)).toEqual(result)
-      // infinities too
-      const chains = result.models[0].chains.map((chain) => ({ ...chain, seconds: Infinity }))
-      const odd = { ...result, models: [{ name: "odd", chains }] }
-      yield* Denoise.write(folder, { result: odd, examples: [] })
-      expect(yield* Denoise.read(at.result)).toEqual(odd)
-      expect(yield* files.exists(at.picture)).toBe(true)
+        const [{ evaluations, chain }] = result.models[0].chains
+        expect(chain).toHaveLength(evaluations)
+        expect(chain[evaluations - 1].noise).toBe(0)
+        expect(result.sampler).toBe("Heun")
+        expect(result.baselines[0].noisy.lpips).toBeCloseTo(1 / result.baselines[0].noisy.psnr, 3)
+      })
+    )
 
-      const parts = ["best", "idle"].map((name) => Denoise.only(result, name))
-      expect(Denoise.merge(parts)).toEqual(result)
-      expect(() => Denoise.merge([result, { ...result, seed: 1 }])).toThrow(/cannot be compared/)
-      expect(() => Denoise.merge([])).toThrow(/no results/)
+    it.effect("tells of each chain, and goes into files and figures and back", () =>
+      Effect.gen(function* () {
+        const files = yield* FileSystem.FileSystem
+        const folder = yield* files.makeTempDirectoryScoped()
+        const events = yield* Stream.runCollect(
+          Denoise.stream([normal, idle], {
+            data: normals,
+            count: 2,
+            levels: [0.1, 0.3],
+            steps: [2],
+            shown: 1
+          })
+        )
+        expect(events.map((event) => event._tag)).toEqual([
+          ...Array.from({ length: 4 }, () => "Measured"),
+          "Finished"
+        ])
+        const outcome = events[4] as Denoise.Finished
+        const { result } = outcome
+        const at = Denoise.places(folder, yield* Path.Path)
+        yield* Denoise.write(folder, outcome)
+        expect(yield* Denoise.read(at.result)).toEqual(result)
+        // infinities too
+        const chains = result.models[0].chains.map((chain) => ({ ...chain, seconds: Infinity }))
+        const odd = { ...result, models: [{ name: "odd", chains }] }
+        yield* Denoise.write(folder, { result: odd, examples: [] })
+        expect(yield* Denoise.read(at.result)).toEqual(odd)
+        expect(yield* files.exists(at.picture)).toBe(true)
 
-      const lines = Denoise.show(result).split("\n")
-      expect(lines).toHaveLength(1 + 2 * (2 + 2))
-      expect(lines[0]).toMatch(
-        /^model +noise, ε +steps +best after +PSNR, dB +SSIM +PSNR at the end/
-      )
-      const { width, height } = yield* Denoise.picture(outcome.examples, { scale: 1, gap: 0 })
-      expect([width, height]).toEqual([5 * 16, 2 * 16])
-      for (const chart of [Denoise.overNoise(result), Denoise.alongChain(result, 0.1)]) {
-        expect(yield* Chart.toSvg(chart)).toContain("best")
-      }
-      yield* files.writeFileString(at.result, '{"format":"odeon-denoising"}')
-      const failure = yield* Effect.flip(Denoise.read(at.result))
-      expect(failure).toMatchObject({ _tag: "DataError", reason: "format", source: at.result })
-    })
-  )
+        const parts = ["best", "idle"].map((name) => Denoise.only(result, name))
+        expect(Denoise.merge(parts)).toEqual(result)
+        expect(() => Denoise.merge([result, { ...result, seed: 1 }])).toThrow(/cannot be compared/)
+        expect(() => Denoise.merge([])).toThrow(/no results/)
 
-  it.live("refuses what makes no sense, before it computes anything", () =>
-    Effect.gen(function* () {
-      const good = { data: normals, count: 2, levels: [0.1], steps: [1] }
-      const cases: ReadonlyArray<
-        readonly [ReadonlyArray<Denoise.Subject>, Partial<Denoise.Options>, RegExp]
-      > = [
-        [[], {}, /no model/],
-        [[normal, normal], {}, /"best" names more/],
-        [[{ ...normal, name: "noisy" }], {}, /"noisy" names more/],
-        [[{ ...normal, shape: [1, 8, 8] }], {}, /but best is for/],
-        [[normal], { count: 0 }, /count must be/],
-        [[normal], { count: 100 }, /it has 24/],
-        [[normal], { steps: [0] }, /steps must be/],
-        [[normal], { levels: [] }, /no levels/],
-        [[normal], { levels: [0.1, 1e9] }, /none of the schedule/]
-      ]
-      for (const [subjects, odd, message] of cases) {
-        const found = yield* Effect.result(Denoise.run(subjects, { ...good, ...odd }))
-        expect(Result.isFailure(found) && found.failure.message).toMatch(message)
-      }
-      const broken: Denoise.Subject = {
-        ...normal,
-        name: "broken",
-        denoiser: () => Denoiser.fromData((x) => Tensor.mul(x, Number.NaN) as State)
-      }
-      const found = yield* Effect.flip(Denoise.run([broken], good))
-      expect(found.message).toMatch(/broken at the noise of 0.1: .*NaN/)
-    })
-  )
-})
+        const lines = Denoise.show(result).split("\n")
+        expect(lines).toHaveLength(1 + 2 * (2 + 2))
+        expect(lines[0]).toMatch(
+          /^model +noise, ε +steps +best after +PSNR, dB +SSIM +PSNR at the end/
+        )
+        const { width, height } = yield* Denoise.picture(outcome.examples, { scale: 1, gap: 0 })
+        expect([width, height]).toEqual([5 * 16, 2 * 16])
+        for (const chart of [Denoise.overNoise(result), Denoise.alongChain(result, 0.1)]) {
+          expect(yield* Chart.toSvg(chart)).toContain("best")
+        }
+        yield* files.writeFileString(at.result, '{"format":"odeon-denoising"}')
+        const failure = yield* Effect.flip(Denoise.read(at.result))
+        expect(failure).toMatchObject({ _tag: "DataError", reason: "format", source: at.result })
+      })
+    )
+
+    it.effect("refuses what makes no sense, before it computes anything", () =>
+      Effect.gen(function* () {
+        const good = { data: normals, count: 2, levels: [0.1], steps: [1] }
+        const cases: ReadonlyArray<
+          readonly [ReadonlyArray<Denoise.Subject>, Partial<Denoise.Options>, RegExp]
+        > = [
+          [[], {}, /no model/],
+          [[normal, normal], {}, /"best" names more/],
+          [[{ ...normal, name: "noisy" }], {}, /"noisy" names more/],
+          [[{ ...normal, shape: [1, 8, 8] }], {}, /but best is for/],
+          [[normal], { count: 0 }, /count must be/],
+          [[normal], { count: 100 }, /it has 24/],
+          [[normal], { steps: [0] }, /steps must be/],
+          [[normal], { levels: [] }, /no levels/],
+          [[normal], { levels: [0.1, 1e9] }, /none of the schedule/]
+        ]
+        for (const [subjects, odd, message] of cases) {
+          const found = yield* Effect.result(Denoise.run(subjects, { ...good, ...odd }))
+          expect(Result.isFailure(found) && found.failure.message).toMatch(message)
+        }
+        const broken: Denoise.Subject = {
+          ...normal,
+          name: "broken",
+          denoiser: () => Denoiser.fromData((x) => Tensor.mul(x, Number.NaN) as State)
+        }
+        const found = yield* Effect.flip(Denoise.run([broken], good))
+        expect(found.message).toMatch(/broken at the noise of 0.1: .*NaN/)
+      })
+    )
+  }
+)
