@@ -20,7 +20,7 @@
  */
 export type { Features, Spread } from "./metrics/features.ts"
 export * from "./metrics/frechet.ts"
-export * from "./metrics/images.ts"
+export { type ImageOptions, type Images, psnr, ssim } from "./metrics/images.ts"
 export * from "./metrics/kernel.ts"
 export * from "./metrics/manifold.ts"
 export * from "./metrics/score.ts"

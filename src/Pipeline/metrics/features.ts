@@ -1,5 +1,5 @@
 import { Shape } from "../../Tensor/index.ts"
-import { DataError } from "../PipelineError.ts"
+import { demand } from "../internal/data.ts"
 
 /**
  * Rows of numbers, `[n, d]`: what a network makes of n images, row-major. Host arrays of floats will do.
@@ -10,16 +10,6 @@ import { DataError } from "../PipelineError.ts"
 export interface Features {
   readonly shape: ReadonlyArray<number>
   readonly data: Float32Array | Float64Array | ReadonlyArray<number>
-}
-
-/** Throws a `DataError` unless a condition holds; the message is made when it does not. */
-export const demand = (
-  holds: boolean,
-  what: string,
-  reason: DataError["reason"],
-  message: () => string
-): void => {
-  if (!holds) throw new DataError({ source: what, reason, message: `${what}: ${message()}` })
 }
 
 /** Throws a `DataError` for shapes of another rank, data that do not fill them, and too few items. */

@@ -1,5 +1,6 @@
 import { Shape } from "../../Tensor/index.ts"
-import { demand, type Features, requireFinite, requireShape } from "./features.ts"
+import { demand } from "../internal/data.ts"
+import { type Features, requireFinite, requireShape } from "./features.ts"
 
 /**
  * Images `[n, channels, height, width]`; host arrays of floats will do.
@@ -18,12 +19,15 @@ export interface ImageOptions {
   readonly range?: number
 }
 
+/** Throws a `DataError` for what are no images. */
+export const requireImages = (what: string, images: Images): void => {
+  requireShape(what, images, "images [n, channels, height, width]", 4)
+  requireFinite(what, images)
+}
+
 /** The range; throws a `DataError` unless two sets of images can be compared. */
 const checked = (what: string, a: Images, b: Images, { range = 2 }: ImageOptions): number => {
-  for (const each of [a, b]) {
-    requireShape(what, each, "images [n, channels, height, width]", 4)
-    requireFinite(what, each)
-  }
+  for (const each of [a, b]) requireImages(what, each)
   demand(
     Shape.equals(a.shape, b.shape),
     what,

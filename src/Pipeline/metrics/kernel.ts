@@ -1,13 +1,6 @@
 import { HostRandom } from "../../Tensor/index.ts"
-import {
-  bothOf,
-  demand,
-  eachPair,
-  type Features,
-  type Rows,
-  type Spread,
-  spreadOf
-} from "./features.ts"
+import { demand } from "../internal/data.ts"
+import { bothOf, eachPair, type Features, type Rows, type Spread, spreadOf } from "./features.ts"
 
 const mmd = (a: Rows, b: Rows): number => {
   const { d } = a

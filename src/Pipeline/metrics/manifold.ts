@@ -1,4 +1,5 @@
-import { bothOf, demand, eachPair, type Features, type Rows } from "./features.ts"
+import { demand } from "../internal/data.ts"
+import { bothOf, eachPair, type Features, type Rows } from "./features.ts"
 
 /**
  * How two sets of features lie in each other.

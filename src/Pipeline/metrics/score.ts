@@ -1,4 +1,5 @@
-import { demand, type Features, rowsOf, type Spread, spreadOf } from "./features.ts"
+import { demand } from "../internal/data.ts"
+import { type Features, rowsOf, type Spread, spreadOf } from "./features.ts"
 
 /**
  * The Inception score (Salimans et al. 2016, arXiv:1606.03498) of a classifier's probabilities `[n, classes]`: e to the mean of
