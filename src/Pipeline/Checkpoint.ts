@@ -296,7 +296,8 @@ export const latest = Effect.fnUntraced(function* (
 })
 
 /**
- * The checkpoint at a path: that of the folder itself, or the newest in it. Fails with `CheckpointError` `none` where there is none.
+ * The checkpoint at a path: that of the folder itself, or the newest in it or, of a run's folder, in its `checkpoints`. Fails with
+ * `CheckpointError` `none` where there is none.
  *
  * @since 0.1.0
  * @category reading
@@ -307,13 +308,12 @@ export const open = Effect.fnUntraced(function* (
 ) {
   const files = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
-  const isOne = yield* Effect.orElseSucceed(
-    files.exists(paths.join(path, "manifest.json")),
-    () => false
-  )
-  if (isOne) return yield* read(path)
+  const has = (name: string) =>
+    Effect.orElseSucceed(files.exists(paths.join(path, name)), () => false)
+  if (yield* has("manifest.json")) return yield* read(path)
   yield* Files.list(path)
-  const found = yield* latest(path, options)
+  const folder = (yield* has("checkpoints")) ? paths.join(path, "checkpoints") : path
+  const found = yield* latest(folder, options)
   if (Option.isSome(found)) return found.value
   return yield* new CheckpointError({
     path,

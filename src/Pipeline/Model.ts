@@ -23,7 +23,7 @@ import {
   type Schedule
 } from "../Diffusion/index.ts"
 import { Parameter } from "../Layer/index.ts"
-import { Program, Tensor } from "../Tensor/index.ts"
+import { type Cost, Program, Tensor } from "../Tensor/index.ts"
 import * as Checkpoint from "./Checkpoint.ts"
 import * as Experiment from "./Experiment.ts"
 import { attempt, type BuildError } from "./internal/attempt.ts"
@@ -233,6 +233,8 @@ export interface Samples {
 export interface Sampling {
   /** The denoiser's evaluations for each item. */
   readonly evaluations: number
+  /** Of one step, for a whole batch. */
+  readonly cost: Cost.Cost
   /** Milliseconds that the compilation took. */
   readonly compileTime: number
   /** Batch after batch. An item depends on the seed and its number alone. */
@@ -311,6 +313,7 @@ export const sampling = Effect.fnUntraced(function* (model: Model, options: Samp
       : { inputs: { label: labelsOf(first, batch, rest) } }) as Sample.RunOptions<typeof inputs>
   return {
     evaluations: made.evaluations,
+    cost: made.cost,
     compileTime: made.compileTime,
     samples: ({ seed, count, first = 0, ...rest }) =>
       Stream.range(0, Math.ceil(count / batch) - 1).pipe(
