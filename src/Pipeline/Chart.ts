@@ -182,7 +182,15 @@ const dashes = [
   [2, 2],
   [9, 3, 2, 3]
 ]
-const shapes = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke"]
+const shapes = [
+  "circle",
+  "square",
+  "triangle-up",
+  "diamond",
+  "cross",
+  "triangle-down",
+  "triangle-left"
+]
 
 /** The most points that a line is drawn with. */
 const most = 600
@@ -288,6 +296,13 @@ const extentOf = (values: Iterable<number | null>): Domain | undefined => {
   return low <= high ? [low, high] : undefined
 }
 
+/** About a single value, so that it is in the middle. */
+const widened = ([low, high]: Domain, log: boolean): Domain | undefined => {
+  if (low < high) return undefined
+  const margin = Math.abs(low) * 0.1 || 1
+  return log ? [low / 2, low * 2] : [low - margin, low + margin]
+}
+
 /** On a logarithmic axis over more than a power of ten: its powers, and twice and five times them unless there are many. */
 const logTicks = ([low, high]: Domain): ReadonlyArray<number> | undefined => {
   const decades = Math.log10(high / low)
@@ -305,7 +320,8 @@ const encodingOf = (
   extent: Domain | undefined,
   padding?: number
 ) => {
-  const { title, log = false, zero = false, domain } = axis
+  const { title, log = false, zero = false } = axis
+  const domain = axis.domain ?? (extent && !zero ? widened(extent, log) : undefined)
   const values = log && extent !== undefined ? logTicks(domain ?? extent) : undefined
   return {
     field,
@@ -534,7 +550,8 @@ export const bars = (options: BarsOptions): Chart => {
           field: "value",
           type: "quantitative",
           title: shown(axis),
-          axis: { labelExpr, tickCount: 4 }
+          axis: { labelExpr, tickCount: 4 },
+          ...(values.every(({ value }) => !value) && { scale: { domain: [0, 1] } })
         }
       },
       layer: [
@@ -547,15 +564,22 @@ export const bars = (options: BarsOptions): Chart => {
         {
           mark: { type: "text", align: "left", dx: 5, color: colours.ink },
           encoding: {
-            // what has no bar stands where bars begin
+            // beside what has no bar, or one to the left, it stands where bars begin
             x: { field: "value", type: "quantitative" },
             text: { field: "text" }
           },
-          transform: [{ calculate: "isValid(datum.value) ? datum.value : 0", as: "value" }]
+          transform: [{ calculate: "isValid(datum.value) ? max(datum.value, 0) : 0", as: "value" }]
         },
         {
           data: { values: names.map((name) => ({ name })) },
-          mark: { type: "text", align: "left", baseline: "bottom", dy: -4, color: colours.ink },
+          mark: {
+            type: "text",
+            align: "left",
+            baseline: "bottom",
+            dy: -4,
+            color: colours.ink,
+            clip: true
+          },
           encoding: {
             x: { value: 0 },
             y: { field: "name", type: "nominal", bandPosition: 0 },
@@ -725,12 +749,12 @@ const configuration = {
   }
 }
 
-const sizeOf = (form: Chart["form"], width: number) => {
+const sizeOf = (form: Chart["form"], width: number, legendRows: number) => {
   switch (form) {
     case "wide":
       return {
         width,
-        height: Math.round(150 + 0.3 * width),
+        height: Math.round(150 + 0.3 * width) + 17 * Math.max(0, legendRows - 2),
         autosize: { type: "fit", contains: "padding" }
       }
     case "rows":
@@ -740,6 +764,17 @@ const sizeOf = (form: Chart["form"], width: number) => {
       return { width: side, height: side, autosize: { type: "pad" } }
     }
   }
+}
+
+/** At most so many letters a line, unless a word has more. */
+const inLines = (text: string, most: number): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  for (const word of text.split(/\s+/)) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + word.length < most) lines.push(`${lines.pop()} ${word}`)
+    else lines.push(word)
+  }
+  return lines
 }
 
 const rounded = (numbers: string): string =>
@@ -803,7 +838,8 @@ export const toSvg = (
         const longest = Math.max(0, ...names.map((name) => name.length))
         const legend = {
           columns: Math.max(1, Math.min(names.length, Math.floor(width / (longest * 8 + 48)))),
-          labelLimit: width - 60,
+          // Vega takes letters for wider than they are
+          labelLimit: 1.4 * width - 60,
           ...(form === "rows" && { offset: 8 }),
           ...(names.length < 2 && { disable: true })
         }
@@ -820,8 +856,8 @@ export const toSvg = (
         }
         const whole = {
           ...specification,
-          ...sizeOf(form, width),
-          ...(heading && { title: shown(title) }),
+          ...sizeOf(form, width, Math.ceil(names.length / legend.columns)),
+          ...(heading && { title: inLines(shown(title), width / 12.2) }),
           config: { ...configuration, legend: { ...configuration.legend, ...legend } }
         }
         const compiled = vegaLite.compile(whole as never, { logger: logger as never })
