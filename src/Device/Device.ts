@@ -290,6 +290,14 @@ const onnxOrElse = Effect.mapError(
 )
 
 /**
+ * The names that `ODEON_DEVICE` may have, of devices that are there or not.
+ *
+ * @since 0.1.0
+ * @category instances
+ */
+export const names: ReadonlyArray<string> = Object.keys(auto.known)
+
+/**
  * The device that `ODEON_DEVICE` names, `cpu` (ONNX Runtime) without it. Its `description` says which that is and why; a name
  * that nobody knows, or a device that is not there, fails with what there is and what to do.
  *
