@@ -1,23 +1,23 @@
 /**
  * Data sets by name, for configurations and the command line, and those that can be fetched.
  *
- * A data set is told in a word, `digits`; a word and a path, `images:photos`; a path, `faces.npz`, where its ending tells what it is; or a record with
- * options beside the name:
+ * A data set is told in a word, `digits`; a word and a path, `images:photos`; a path, `faces.npz`, where its ending tells what it is; or a
+ * record with options beside the name:
  *
  * ```json
  * { "name": "images:photos", "size": 64, "flip": true }
  * ```
  *
- * | name                                                                    | items                                                                 |
- * | ----------------------------------------------------------------------- | --------------------------------------------------------------------- |
- * | `digits`                                                                | drawn as they are needed, without an end (`Digits`)                   |
- * | `moons`, `checkerboard`, `swissRoll`, `gaussians`, `circles`, `spirals` | points in the plane, without an end (`Points`)                        |
- * | `mnist`, `fashion-mnist`, `idx:path`                                    | a folder of IDX files, or one (`Idx`)                                 |
- * | `cifar10`                                                               | the binary version, or pictures, in a folder or an archive (`Cifar`)  |
- * | `images:path`                                                           | a folder of pictures, or a tar archive (`ImageFolder`)                |
- * | `npy:path`, `npz:path`                                                  | arrays of NumPy (`Npy`)                                               |
- * | `parquet:path`                                                          | a Parquet file, or a folder of them (`Parquet`)                       |
- * | `wav:path`                                                              | pieces of the sound in a folder (`Wav`)                               |
+ * | name                                 | items                                                                |
+ * | ------------------------------------ | -------------------------------------------------------------------- |
+ * | `digits`                             | drawn as they are needed, without an end (`Digits`)                  |
+ * | `moons`, `circles` and others        | points in the plane, without an end (`Points`)                       |
+ * | `mnist`, `fashion-mnist`, `idx:path` | a folder of IDX files, or one (`Idx`)                                |
+ * | `cifar10`                            | the binary version, or pictures, in a folder or an archive (`Cifar`) |
+ * | `images:path`                        | a folder of pictures, or a tar archive (`ImageFolder`)               |
+ * | `npy:path`, `npz:path`               | arrays of NumPy (`Npy`)                                              |
+ * | `parquet:path`                       | a Parquet file, or a folder of them (`Parquet`)                      |
+ * | `wav:path`                           | pieces of the sound in a folder (`Wav`)                              |
  *
  * @since 0.1.0
  */
@@ -318,8 +318,8 @@ const endings: ReadonlyArray<readonly [RegExp, Name]> = [
 ]
 
 /**
- * The name and the path that a text tells. Throws `DataError` for a name that is not known, with the nearest that is, for a path alone that does not tell
- * what it is, and for a path that is missing or makes no sense.
+ * The name and the path that a text tells, or that `given` beside it does. Throws `DataError` for a name that is not known, with the
+ * nearest that is, for a path alone that does not tell what it is, and for a path that is missing or makes no sense.
  *
  * ```ts
  * Datasets.parse("images:photos") // { name: "images", path: "photos" }
@@ -365,11 +365,11 @@ export const parse = (
 }
 
 /**
- * The data set that a text or a record tells, with options of a second record before those of the first. Images are brought to their `size`, then
- * padded, cut to their `limit`, moved and mirrored.
+ * The data set that a text or a record tells; options of a second record come before those of the first. Items are brought to their `size`,
+ * then padded, limited in number, moved and mirrored.
  *
- * Fails with `DataError` of reason `options` for names, fields and options that are not known or do not fit the kind, and with what the kinds
- * fail with.
+ * Fails with `DataError` of reason `options` for names, fields and options that are not known or do not fit the kind, and with what the
+ * kinds fail with.
  *
  * ```ts
  * const digits = yield* Datasets.open("digits")
@@ -548,8 +548,8 @@ export const fetchFiles = (
   )
 
 /**
- * Fetches a data set of the {@link catalog}, as {@link fetchFiles}, to `data/<name>` unless told, where {@link open} looks for it. Fails with `DataError` of reason
- * `options` for a name that is not in the catalog.
+ * Fetches a data set of the {@link catalog}, as {@link fetchFiles}, to `data/<name>` unless told, where {@link open} looks for it. Fails
+ * with `DataError` of reason `options` for a name that is not in the catalog.
  *
  * ```ts
  * yield* Datasets.fetch("mnist").pipe(Stream.runForEach((event) => Console.log(event)))

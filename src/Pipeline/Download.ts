@@ -297,11 +297,11 @@ const run = Effect.fnUntraced(function* (
 })
 
 /**
- * Fetches a file, unless it is there and right, and tells what happens by the way. What is at its place but wrong is replaced once the right
- * one has come.
+ * Fetches a file, unless it is there and right, and tells what happens by the way. What is at its place but wrong is replaced once the
+ * right one has come.
  *
- * Fails with `DataError` of reason `fetch` where no address has what the checksum asks for, with what each of them said, and `options` for a
- * checksum that is none; with `FileError` where it cannot be written, such as for want of space. Whatever happens, also by interruption,
+ * Fails with `DataError` of reason `fetch` where no address has what the checksum asks for, with what each of them said, and `options` for
+ * a checksum that is none; with `FileError` where it cannot be written, such as for want of space. Whatever happens, also by interruption,
  * there is nothing by its name but what was before. Of two that fetch to the same path at the same time, one or both fail.
  *
  * ```ts
@@ -321,7 +321,8 @@ export const fetch: (
   Effect.fn("Download.fetch")((options) => run(options, options.onEvent ?? (() => Effect.void)))
 
 /**
- * {@link fetch} as the stream of what happens: it ends after `Finished`, or with the error, and stops fetching when nobody listens any more.
+ * {@link fetch} as the stream of what happens: it ends after `Finished`, or with the error, and stops fetching when nobody listens any
+ * more.
  *
  * ```ts
  * yield* Download.events({ urls, path, sha256 }).pipe(

@@ -15,7 +15,7 @@ import { unzipSync, type Zippable, zipSync } from "fflate"
 import { DType, Shape, Suggestion, type Tensor } from "../Tensor/index.ts"
 import type { Dataset } from "./Dataset.ts"
 import * as Files from "./Files.ts"
-import { attempt, dataError, demand } from "./internal/data.ts"
+import { attempt, dataError, demand, hash } from "./internal/data.ts"
 import * as stored from "./internal/stored.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
 
@@ -498,8 +498,6 @@ interface Images {
 const numberOf = (dtype: Dtype): ((x: number | bigint) => number) =>
   dtype === "f2" ? (x) => DType.fromFloat16Bits(x as number) : Number
 
-const hash = (text: string): string => Crypto.createHash("sha256").update(text).digest("hex")
-
 /** The data set of images, all of whose values are looked at once. */
 const datasetOf = Effect.fnUntraced(function* (
   name: string,
@@ -545,7 +543,7 @@ const datasetOf = Effect.fnUntraced(function* (
       shape: [depth, height, width],
       labels,
       classes,
-      fingerprint: hash(JSON.stringify([content, dtype, shape, axis, known, classes, labels])),
+      fingerprint: hash([content, dtype, shape, axis, known, classes, labels]),
       write: (indices, to) =>
         some(indices, (item, place) => {
           const begin = place * depth * plane
@@ -580,8 +578,7 @@ const inMemory = ({ dtype, shape, data }: NumpyArray): Images => {
     all: (use) =>
       attempt(() => {
         for (let i = 0; i < shape[0]; i++) use(item(i), i)
-        const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-        return Crypto.createHash("sha256").update(bytes).digest("hex")
+        return hash(null, data)
       }),
     some: (indices, use) =>
       attempt(() => {
@@ -664,9 +661,9 @@ const member = (
  * black, 0, to white, 255. Floats and other integers never have their range guessed, as one in [0, 1] may as well be one in [−1, 1]: say
  * it by `range`. All values are looked at once, at the beginning, and must be within it, but for a thousandth that is left to rounding.
  *
- * Items of an `.npy` are read from the file when they are asked for, so that it may be larger than memory, unless it is in Fortran's order; an
- * `.npz` is read whole, up to 2 GiB. In an `.npz`, images are the first of the arrays `x`, `images`, `data`, `arr_0` and labels, if there are any,
- * of `y`, `labels`, `label`, `arr_1`; other names must be told.
+ * Items of an `.npy` are read from the file when they are asked for, so that it may be larger than memory, unless it is in Fortran's order;
+ * an `.npz` is read whole, up to 2 GiB. In an `.npz`, images are the first of the arrays `x`, `images`, `data`, `arr_0` and labels, if
+ * there are any, of `y`, `labels`, `label`, `arr_1`; other names must be told.
  *
  * Fails with `FileError`, and with `DataError`: `format` for what is no such file, is damaged, or has no arrays of these names; `shape`
  * for other axes; `options` where something must be told; `value`, with the item's number, for NaNs and values outside of the range;

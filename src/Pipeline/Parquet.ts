@@ -1,6 +1,7 @@
 /**
- * Data sets of images in Parquet files, as Hugging Face publishes them: a column of structs `{ bytes, path }`, whose bytes are pictures (PNG,
- * JPEG, WebP), and perhaps one of whole numbers, the classes, whose names are in the file's notes. A large set is in several files, its shards.
+ * Data sets of images in Parquet files, as Hugging Face publishes them: a column of structs `{ bytes, path }`, whose bytes are pictures
+ * (PNG, JPEG, WebP), and perhaps one of whole numbers, the classes, whose names are in the file's notes. A large set is in several files,
+ * its shards.
  *
  * All of Parquet's compressions are read.
  *
@@ -22,8 +23,8 @@ import { DataError, FileError } from "./PipelineError.ts"
 /**
  * Those of `ImageFolder.Options` that are about pictures, and
  *
- * - `split`: which part of a folder, by the names of its files (`train-00000-of-00002.parquet`) or of folders in it; `train` unless told, or all
- *   files if none is named by a part
+ * - `split`: which part of a folder, by the names of its files (`train-00000-of-00002.parquet`) or of folders in it; `train` unless told,
+ *   or all files if none is named by a part
  * - `image`: the column of pictures; `image` or `img` unless told
  * - `label`: the column of classes, or false for none; `label`, `labels` or `fine_label`, if there is one, unless told
  *
@@ -263,12 +264,12 @@ const wantedOf = Effect.fnUntraced(function* (
 
 /**
  * The data set of a Parquet file, or of a folder of them: items `[channels, height, width]` with values from −1 to 1, in the order of the
- * files' names and of their rows. Pictures are taken as `ImageFolder.read` takes them. Beyond `cache`, 512 MiB of pixels unless told, they are kept
- * in memory as they are in the files and decoded whenever they are asked for.
+ * files' names and of their rows. Pictures are taken as `ImageFolder.read` takes them. Beyond `cache`, 512 MiB of pixels unless told, they
+ * are kept in memory as they are in the files and decoded whenever they are asked for.
  *
- * Fails with `FileError`, and with `DataError`, naming the file and the row: `format` for what is no such file, has no such column, or a picture
- * that is none; `shape` where pictures differ and it is not told what they are brought to; `value` for labels that are no classes; `empty`;
- * `options`.
+ * Fails with `FileError`, and with `DataError`, naming the file and the row: `format` for what is no such file, has no such column, or a
+ * picture that is none; `shape` where pictures differ and it is not told what they are brought to; `value` for labels that are no classes;
+ * `empty`; `options`.
  *
  * ```ts
  * const flowers = yield* Parquet.read("data/flowers", { split: "train", size: 64 })

@@ -1,8 +1,8 @@
 /**
  * Sound in WAV files, and data sets of pieces of it.
  *
- * A WAV file is a RIFF container (Microsoft & IBM 1991): `RIFF`, a length, `WAVE`, and then chunks of four letters, a length and as
- * many bytes, padded to an even number. `fmt ` says how sound was sampled, `data` are the samples: a frame after the other, of a number for each
+ * A WAV file is a RIFF container (Microsoft & IBM 1991): `RIFF`, a length, `WAVE`, and then chunks of four letters, a length and as many
+ * bytes, padded to an even number. `fmt ` says how sound was sampled, `data` are the samples: a frame after the other, of a number for each
  * channel. Integers of n bits are in units of 2¹⁻ⁿ, so that full scale is −1 to 1; those of 8 bits are offset by 128.
  *
  * Read and written are whole numbers of 8, 16, 24 and 32 bits and floats; read are floats of 64 bits too, and what says the same in the
@@ -300,7 +300,8 @@ export const encode = (
  * - `length`: of a piece, in frames
  * - `hop`: from one piece's beginning to the next, in frames; the length unless told, so that pieces do not overlap
  * - `rate`: what all files must have, in frames a second; that of the first unless told
- * - `short`: what becomes of files that are shorter than a piece: `refuse` them all, as unless told, `skip` them, or `pad` them with silence
+ * - `short`: what becomes of files that are shorter than a piece: `refuse` them all, as unless told, `skip` them, or `pad` them with
+ *   silence
  *
  * @since 0.1.0
  * @category models
@@ -351,14 +352,25 @@ const filesOf = Effect.fnUntraced(function* (folder: string) {
     : { found, classes }
 })
 
+/** The place of the first of some growing numbers that is greater than x. */
+const firstAfter = (numbers: ReadonlyArray<number>, x: number): number => {
+  let [low, high] = [0, numbers.length - 1]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (numbers[middle] > x) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
 /**
  * The data set of pieces of sound, `[channels, length]`, of the WAV files in a folder; in folders in it, each is a class. Pieces of a file
  * begin `hop` after each other; what is left at its end is not in one. All files are read once at the beginning, and pieces again
  * when they are asked for.
  *
- * Fails with `FileError`, and with `DataError`: `format` and `value` as {@link decode}, with the file's name; `shape` for files of other rates or
- * channels than the first, or shorter than a piece; `empty` where there are no files or no pieces; `options` for lengths that make no
- * sense.
+ * Fails with `FileError`, and with `DataError`: `format` and `value` as {@link decode}, with the file's name; `shape` for files of other
+ * rates or channels than the first, or shorter than a piece; `empty` where there are no files or no pieces; `options` for lengths that make
+ * no sense.
  *
  * ```ts
  * const words = yield* Wav.dataset("speech", { length: 16384, short: "pad" })
@@ -385,7 +397,8 @@ export const dataset: (
     const { found, classes } = yield* filesOf(folder)
     const sum = Crypto.createHash("sha256").update(JSON.stringify([length, hop, short, classes]))
     const headers: Array<Header> = []
-    const pieces: Array<{ readonly file: number; readonly from: number }> = []
+    /** How many pieces there are up to each file's end. */
+    const ends: Array<number> = []
     for (const [file, { path, label }] of found.entries()) {
       const bytes = yield* Files.read(path)
       const { header } = yield* attempt(() => parse(bytes, path))
@@ -409,30 +422,37 @@ export const dataset: (
       }
       sum.update(`${label} ${bytes.length} `).update(bytes)
       headers.push(header)
-      const whole = Math.floor((header.length - length) / hop) + 1
-      const count = Math.max(whole, short === "pad" && header.length > 0 ? 1 : 0)
-      for (let i = 0; i < count; i++) pieces.push({ file, from: i * hop })
+      const whole = Math.max(0, Math.floor((header.length - length) / hop) + 1)
+      const padded = whole === 0 && short === "pad" && header.length > 0
+      ends.push((ends.at(-1) ?? 0) + (padded ? 1 : whole))
     }
-    if (pieces.length === 0) {
+    const size = ends.at(-1) as number
+    if (size === 0) {
       return yield* dataError(
         folder,
         "empty",
         `none of its ${found.length} files is as long as a piece of ${length} frames`
       )
     }
+    const labels = classes && new Int32Array(size)
+    ends.forEach((end, file) => {
+      labels?.fill(found[file].label, ends[file - 1] ?? 0, end)
+    })
     const [{ channels }] = headers
     return yield* attempt(() =>
       stored.dataset({
         name: folder,
-        size: pieces.length,
+        size,
         shape: [channels, length],
         fingerprint: sum.digest("hex"),
-        ...(classes && { classes, labels: pieces.map(({ file }) => found[file].label) }),
+        labels,
+        classes,
         write: (indices, to) =>
           Effect.forEach(
             indices,
             (index, i) => {
-              const { file, from } = pieces[index]
+              const file = firstAfter(ends, index)
+              const from = (index - (ends[file - 1] ?? 0)) * hop
               const header = headers[file]
               const frame = channels * bytesOf[header.format]
               const range = {

@@ -218,6 +218,39 @@ layer(NodeServices.layer)("dataset", (it) => {
     })
   )
 
+  it.effect("has the pieces that cutting whole files gives, whatever the lengths", () =>
+    Effect.gen(function* () {
+      const lengths = fc.array(fc.nat(12), { minLength: 1, maxLength: 5 })
+      const some = fc.record({
+        lengths,
+        length: fc.integer({ min: 1, max: 5 }),
+        hop: fc.integer({ min: 1, max: 7 }),
+        short: fc.constantFrom("skip" as const, "pad" as const)
+      })
+      for (const { lengths, length, hop, short } of fc.sample(some, 20)) {
+        const sounds = lengths.map((n, i) => ramp(1000 * i, n))
+        const pieces = sounds.flatMap((sound) => {
+          const cut: Array<ReadonlyArray<number>> = []
+          for (let t = 0; t + length <= sound.length; t += hop) cut.push(sound.slice(t, t + length))
+          const padded = Array.from({ length }, (_, t) => sound[t] ?? 0)
+          return cut.length === 0 && sound.length > 0 && short === "pad" ? [padded] : cut
+        })
+        const path = yield* folder(
+          Object.fromEntries(sounds.map((sound, i) => [`${i}.wav`, audio(1, sound)]))
+        )
+        const opened = Wav.dataset(path, { length, hop, short })
+        if (pieces.length === 0) {
+          expect(yield* Effect.flip(opened)).toMatchObject({ reason: "empty" })
+          continue
+        }
+        const data = yield* opened
+        expect(data.size).toBe(pieces.length)
+        const read = yield* data.read(pieces.map((_, index) => ({ index, key })))
+        expect(Array.from(read.data.data)).toEqual(pieces.flat())
+      }
+    })
+  )
+
   it.effect("has no classes where files lie side by side", () =>
     Effect.gen(function* () {
       const path = yield* folder({ "a.wav": audio(1, ramp(0, 8)) })
