@@ -77,7 +77,8 @@ export interface Titled {
 }
 
 /**
- * Values y over x. What is not finite is a gap.
+ * Values y over x, along the axis. What is not finite is a gap; of lines with more points than can be seen, some are drawn, among them all
+ * that stand out.
  *
  * @since 0.1.0
  * @category models
@@ -201,7 +202,23 @@ const mostScattered = 1000
 const failure = (reason: DataError["reason"], title: string, message: string) =>
   new DataError({ source: title, reason, message: `chart "${title}": ${message}` })
 
-const axisOf = (axis: Axis) => (typeof axis === "string" ? { title: axis } : axis)
+const axisOf = (chart: string, axis: Axis): Exclude<Axis, string> => {
+  if (typeof axis === "string") return { title: axis }
+  const { title, domain, log } = axis
+  if (domain !== undefined) {
+    const [from, to] = domain
+    if (
+      !(Number.isFinite(from) && Number.isFinite(to) && from < to && (log !== true || from > 0))
+    ) {
+      throw failure(
+        "options",
+        chart,
+        `the domain of "${title}" is from a number to a greater one${log === true ? ", both positive" : ""}, not ${from} to ${to}`
+      )
+    }
+  }
+  return axis
+}
 
 /** As Vega can hold it: what is also the name of something that every object has would be taken for that. */
 const shown = (text: string): string => {
@@ -386,8 +403,8 @@ const plural = (count: number, one: string) => `${count} ${one}${count === 1 ? "
 const enumerated = (names: ReadonlyArray<string>) => names.map((name) => `"${name}"`).join(", ")
 
 /**
- * Lines over a common axis: losses over steps, quality over noise. Throws `DataError` for series of no or the same name, and for as many
- * x as there are not y.
+ * Lines over a common axis: losses over steps, quality over noise. Throws `DataError` for no series, for two of the same
+ * name, for lengths that differ, and for axes that cannot be.
  *
  * ```ts
  * const losses = Chart.lines({
@@ -405,8 +422,8 @@ const enumerated = (names: ReadonlyArray<string>) => names.map((name) => `"${nam
  */
 export const lines = (options: LinesOptions): Chart => {
   const { title, series, references = [] } = options
-  const x = axisOf(options.x)
-  const y = axisOf(options.y)
+  const x = axisOf(title, options.x)
+  const y = axisOf(title, options.y)
   const names = series.map(({ name }) => shown(name))
   checkNames(title, names)
   const over = options.smooth ?? 0
@@ -497,6 +514,8 @@ export const lines = (options: LinesOptions): Chart => {
   }
 }
 
+const fullName = ({ name, group }: Bar) => (group === undefined ? name : `${name}, ${group}`)
+
 /**
  * Bars side by side, each with its value: models compared. Throws `DataError` if there are none, or two of the same name and group.
  *
@@ -505,12 +524,12 @@ export const lines = (options: LinesOptions): Chart => {
  */
 export const bars = (options: BarsOptions): Chart => {
   const { title, axis, digits = 3 } = options
+  if (!Number.isSafeInteger(digits) || digits < 1 || digits > 15) {
+    throw failure("options", title, `values have 1 to 15 significant digits, not ${digits}`)
+  }
   const groups = [...new Set(options.bars.map(({ group = "" }) => shown(group)))]
   const names = [...new Set(options.bars.map(({ name }) => shown(name)))]
-  checkNames(
-    title,
-    options.bars.map(({ name, group }) => (group === undefined ? name : `${name}, ${group}`))
-  )
+  checkNames(title, options.bars.map(fullName))
   const grouped = groups.length > 1
   const written = (value: number) =>
     Math.abs(value) >= 1e5 ? prefixed(value, digits, 1000, thousands) : significant(value, digits)
@@ -528,7 +547,7 @@ export const bars = (options: BarsOptions): Chart => {
     title,
     description:
       options.description ??
-      `Bars of ${axis}: ${options.bars.map(({ name, group, value }) => `${name}${group === undefined ? "" : `, ${group}`} ${written(value)}`).join("; ")}.`,
+      `Bars of ${axis}: ${options.bars.map((bar) => `${fullName(bar)} ${written(bar.value)}`).join("; ")}.`,
     form: "rows",
     names: grouped ? groups : [],
     specification: {
@@ -594,15 +613,15 @@ export const bars = (options: BarsOptions): Chart => {
 
 /**
  * Points in the plane: quality over cost, or samples themselves. Of a series with very many, a thousand evenly chosen ones are drawn.
- * Throws `DataError` for series of no or the same name, and for as many x as there are not y.
+ * Throws `DataError` as {@link lines} does.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const scatter = (options: ScatterOptions): Chart => {
   const { title, series, square = false } = options
-  const x = axisOf(options.x)
-  const y = axisOf(options.y)
+  const x = axisOf(title, options.x)
+  const y = axisOf(title, options.y)
   const names = series.map(({ name }) => shown(name))
   checkNames(title, names)
   const values = series.flatMap(({ name, x: at, y: values, labels }, i) => {
@@ -827,7 +846,8 @@ export const toSvg = (
   chart: Chart,
   options: DrawOptions = {}
 ): Effect.Effect<string, DataError> => {
-  const { width = 640, heading = true, id = "chart" } = options
+  const { width = 640, heading = true } = options
+  const id = escape(options.id ?? "chart")
   const { title, form, names, specification } = chart
   return Effect.flatMap(libraries, ({ vega, vegaLite }) =>
     Effect.tryPromise({

@@ -72,7 +72,7 @@ export interface Figure {
 }
 
 /**
- * A picture, or the bytes of a picture's file (PNG, JPEG, WebP, GIF; animated ones too).
+ * A picture, or the bytes of a picture's file (PNG, JPEG, WebP, GIF). Animated ones move on a screen; on paper they are their first frame.
  *
  * @since 0.1.0
  * @category models
@@ -216,6 +216,8 @@ export const merge = (options: Omit<Report, "blocks">, reports: ReadonlyArray<Re
 })
 
 /**
+ * Blocks under a heading.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -240,6 +242,8 @@ export const text = (...paragraphs: ReadonlyArray<string>): Text => ({
 })
 
 /**
+ * A chart, with a caption that goes on after its title.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -250,7 +254,7 @@ export const figure = (chart: Chart.Chart, caption?: string): Figure => ({
 })
 
 /**
- * Throws `DataError` if there are none.
+ * Pictures beside each other, with a caption. Throws `DataError` if there are none.
  *
  * @since 0.1.0
  * @category constructors
@@ -261,7 +265,7 @@ export const pictures = (pictures: ReadonlyArray<Shown>, caption?: string): Pict
 }
 
 /**
- * Throws `DataError` for a row that has not as many cells as there are columns, and for digits that there cannot be.
+ * A table; it numbers itself, and says what bold means. Throws `DataError` for a row that has not as many cells as there are columns, and for digits that there cannot be.
  *
  * ```ts
  * Report.table({
@@ -337,6 +341,8 @@ export const settings = (values: object, caption?: string): Settings => ({
 })
 
 /**
+ * Text as it is, line by line: commands, a program.
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -281,6 +281,18 @@ describe("lines", () => {
     const band = { low: [0], high: [1, 2] }
     expect(refusal(() => lines([{ ...line("a", [1, 1]), band }])).message).toContain("band.low")
     expect(refusal(() => lines([line("a", [1])], { smooth: Number.NaN })).reason).toBe("options")
+    for (const domain of [
+      [1, 1],
+      [2, 1],
+      [0, Number.NaN]
+    ] as const) {
+      const y = { title: "y", domain }
+      expect(refusal(() => lines([line("a", [1])], { y })).reason).toBe("options")
+    }
+    const y = { title: "y", log: true, domain: [0, 1] } as const
+    expect(refusal(() => lines([line("a", [1])], { y })).message).toBe(
+      'chart "Loss": the domain of "y" is from a number to a greater one, both positive, not 0 to 1'
+    )
   })
 })
 
@@ -365,6 +377,8 @@ describe("bars", () => {
     expect(refusal(() => bars([])).reason).toBe("empty")
     const twice = { name: "a", value: 1 }
     expect(refusal(() => bars([twice, twice])).reason).toBe("options")
+    const digits = () => Chart.bars({ title: "Time", axis: "s", bars: [twice], digits: 0 })
+    expect(refusal(digits).reason).toBe("options")
   })
 })
 

@@ -75,8 +75,8 @@ export const sample = Effect.gen(function* () {
     subtitle: "MNIST, 28×28, both trained for 90 seconds on two cores",
     blocks: [
       Report.text(
-        "Both models were trained on the same batches, in the same order, with the same noise. The continuous U-Net reaches a lower loss " +
-          "with a third of the parameters; a step takes it longer, since its blocks are integrated in four evaluations each.",
+        "Both models were trained on the same batches, in the same order, with the same noise. The continuous U-Net reaches a lower " +
+          "loss with a third of the parameters; a step takes it longer, since its blocks are integrated in four evaluations each.",
         "The distances below are taken between features of a classifier that was trained on the data set itself. They are comparable with " +
           "each other, not with published ones."
       ),
@@ -169,7 +169,7 @@ export const sample = Effect.gen(function* () {
         ),
         Report.section("To repeat it", [
           Report.code(
-            "odeon train --data mnist:data/mnist --network cunet --set width=8 --set levels=2 --batch 64 --seed 7\nodeon report runs/cunet runs/unet > report.html"
+            "odeon train --data mnist:data/mnist --network cunet --batch 64 --seed 7\nodeon report runs/cunet runs/unet"
           )
         ])
       ])

@@ -94,7 +94,10 @@ dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; margin
 dt, dd { margin: 0; padding: .35rem 0; border-bottom: 1px solid var(--line); min-width: 0 }
 dt { padding-right: 1.5rem; color: var(--muted) }
 dd { font-variant-numeric: tabular-nums; white-space: pre-wrap }
-pre { margin: 0; padding: .9rem 1rem; overflow-x: auto; border-radius: 4px; background: var(--faint); font: .8125rem/1.55 var(--mono); tab-size: 2 }
+pre {
+  margin: 0; padding: .9rem 1rem; overflow-x: auto; border-radius: 4px; background: var(--faint);
+  font: .8125rem/1.55 var(--mono); tab-size: 2;
+}
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
 @media screen and (max-width: 40rem) {
   body { padding-top: 2rem; font-size: 1rem }
@@ -110,7 +113,10 @@ pre { margin: 0; padding: .9rem 1rem; overflow-x: auto; border-radius: 4px; back
 }
 @media screen and (min-width: 50rem) {
   /* tables may be wider than texts */
-  .scroll { position: relative; left: 50%; transform: translateX(-50%); width: max-content; min-width: 100%; max-width: min(64rem, 100vw - 4rem) }
+  .scroll {
+    position: relative; left: 50%; transform: translateX(-50%);
+    width: max-content; min-width: 100%; max-width: min(64rem, 100vw - 4rem);
+  }
 }
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #16191d; --ink: #e6e8eb; --muted: #a3abb4; --line: #363c44; --faint: #20242a; --link: #7cc0f4 }
