@@ -333,7 +333,7 @@ const endings: ReadonlyArray<readonly [RegExp, Name]> = [
 export const parse = (
   text: string,
   given?: string
-): { readonly name: Name; readonly path: string } => {
+): { readonly name: Name; readonly path: string | undefined } => {
   const refuse = (message: string) => dataError("data", "options", message)
   // a letter before a colon may be a disk's
   const [, before, after] = /^([^:/\\]{2,}):(.*)$/s.exec(text) ?? [undefined, text, undefined]
@@ -361,7 +361,7 @@ export const parse = (
   if (path === "" || (kind === "needed" && path === undefined)) {
     throw refuse(`say where they are, such as ${name}:path/to/them`)
   }
-  return { name, path: path ?? `data/${name}` }
+  return { name, path: kind === "none" ? undefined : (path ?? `data/${name}`) }
 }
 
 /**
@@ -399,7 +399,7 @@ export const open: (config: Config, options?: Options) => Opened = Effect.fnUntr
       `\`${odd}\` is not for these data; known are ${kind.options.join(", ")}`
     )
   }
-  const data = yield* Effect.mapError(kind.open(path, given), (error) =>
+  const data = yield* Effect.mapError(kind.open(path ?? name, given), (error) =>
     error._tag === "FileError" && error.reason === "missing" && isPublished(name)
       ? new FileError({
           path: error.path,

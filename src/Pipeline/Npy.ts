@@ -592,6 +592,9 @@ const inMemory = ({ dtype, shape, data }: NumpyArray): Images => {
 /** How much of a file is read at once where all of it is. */
 const blockBytes = 2 ** 20
 
+/** How many items are read at the same time. */
+const concurrency = 8
+
 const inFile = (files: FileSystem.FileSystem, path: string, header: Header): Images => {
   const { dtype, shape, start } = header
   const size = Shape.size(shape.slice(1))
@@ -624,10 +627,14 @@ const inFile = (files: FileSystem.FileSystem, path: string, header: Header): Ima
       Effect.scoped(
         Effect.gen(function* () {
           const { read } = yield* opened
-          for (const [place, index] of indices.entries()) {
-            const bytes = yield* read({ start: start + index * length, length })
-            use(elements(header, bytes), place)
-          }
+          yield* Effect.forEach(
+            indices,
+            (index, place) =>
+              Effect.map(read({ start: start + index * length, length }), (bytes) =>
+                use(elements(header, bytes), place)
+              ),
+            { concurrency, discard: true }
+          )
         })
       )
   }

@@ -107,9 +107,8 @@ const classNames = (
   const note = key_value_metadata.find(({ key }) => key === "huggingface")?.value
   try {
     const given: unknown = JSON.parse(note ?? "null")?.info?.features?.[column]?.names
-    return Array.isArray(given) && given.every((name) => typeof name === "string")
-      ? given
-      : undefined
+    const named = Array.isArray(given) && given.length > 0
+    return named && given.every((name) => typeof name === "string") ? given : undefined
   } catch {
     return undefined
   }

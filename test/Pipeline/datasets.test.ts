@@ -27,8 +27,8 @@ const shared = new URL("../../../shared/data/", import.meta.url).pathname
 
 describe("parse", () => {
   it.each([
-    ["digits", "digits", "data/digits"],
-    ["swissRoll", "swissRoll", "data/swissRoll"],
+    ["digits", "digits", undefined],
+    ["swissRoll", "swissRoll", undefined],
     ["mnist", "mnist", "data/mnist"],
     ["mnist:../a b/mnist", "mnist", "../a b/mnist"],
     ["images:photos", "images", "photos"],
