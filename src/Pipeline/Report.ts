@@ -265,7 +265,8 @@ export const pictures = (pictures: ReadonlyArray<Shown>, caption?: string): Pict
 }
 
 /**
- * A table; it numbers itself, and says what bold means. Throws `DataError` for a row that has not as many cells as there are columns, and for digits that there cannot be.
+ * A table; it numbers itself, and says what bold means. Throws `DataError` for a row that has not as many cells as there are columns,
+ * and for digits that there cannot be.
  *
  * ```ts
  * Report.table({

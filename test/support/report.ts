@@ -77,8 +77,8 @@ export const sample = Effect.gen(function* () {
       Report.text(
         "Both models were trained on the same batches, in the same order, with the same noise. The continuous U-Net reaches a lower " +
           "loss with a third of the parameters; a step takes it longer, since its blocks are integrated in four evaluations each.",
-        "The distances below are taken between features of a classifier that was trained on the data set itself. They are comparable with " +
-          "each other, not with published ones."
+        "The distances below are taken between features of a classifier that was trained on the data set itself. They are comparable " +
+          "with each other, not with published ones."
       ),
       Report.section("Training", [
         Report.figure(losses(), "Averaged over 60 steps; single steps are pale."),
