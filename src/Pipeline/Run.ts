@@ -29,6 +29,7 @@ import * as Checkpoint from "./Checkpoint.ts"
 import type { Experiment } from "./Experiment.ts"
 import * as Files from "./Files.ts"
 import * as Images from "./Images.ts"
+import { dataError } from "./internal/data.ts"
 import * as Model from "./Model.ts"
 import { CheckpointError } from "./PipelineError.ts"
 import * as Sample from "./Sample.ts"
@@ -166,18 +167,22 @@ const truncated = (text: string, step: number): string => {
 }
 
 /**
- * The steps of a run's history.
+ * The steps of a run's history; what was not finite is NaN. A last line that is cut short, of a run that was killed or is at it, is left
+ * out. Fails with `DataError` for a file that is no history.
  *
  * @since 0.1.0
  * @category reading
  */
 export const history = Effect.fnUntraced(function* (folder: string) {
   const paths = yield* Path.Path
-  const text = yield* Files.readText(places(folder, paths).history)
-  return text
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Train.Event)
+  const path = places(folder, paths).history
+  const text = yield* Files.readText(path)
+  return yield* Effect.forEach(text.split("\n").slice(0, -1), (line, i) =>
+    Effect.try({
+      try: () => JSON.parse(line, (_, value) => value ?? Number.NaN) as Train.Event,
+      catch: () => dataError(path, "format", `line ${i + 1} is no step of a history`)
+    })
+  )
 })
 
 /** The checkpoint to go on from, which must be of the same experiment on the same data. */
