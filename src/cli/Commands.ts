@@ -11,6 +11,7 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import { cost } from "./commands/cost.ts"
 import { networks } from "./commands/networks.ts"
+import { train } from "./commands/train.ts"
 import { oneLine } from "./internal/refusal.ts"
 
 /**
@@ -21,7 +22,7 @@ import { oneLine } from "./internal/refusal.ts"
  */
 export const odeon = Command.make("odeon").pipe(
   Command.withDescription("Diffusion models with continuous U-Nets"),
-  Command.withSubcommands([cost, networks])
+  Command.withSubcommands([train, cost, networks])
 )
 
 /** Errors in one line on stderr, with where to read more: whole pages of help would hide them. */

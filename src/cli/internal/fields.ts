@@ -11,15 +11,15 @@ export type Fields = Readonly<Record<string, unknown>>
 export const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** What a text means as a value: JSON, or a word that needs no quotation marks. `name` is what it was given as. */
+/** What a text means as a value: JSON, or a text that needs no quotation marks. `name` is what it was given as. */
 export const valueOf = (name: string, text: string): Effect.Effect<unknown, CliError.UserError> =>
   Effect.suspend(() => {
     try {
       return Effect.succeed(JSON.parse(text) as unknown)
     } catch {
-      return /^[\w.+-]+$/.test(text)
-        ? Effect.succeed(text)
-        : Effect.fail(refuse(`${name}: ${text} is neither JSON nor a word`))
+      return /^\s*(?:[[{"]|$)/.test(text)
+        ? Effect.fail(refuse(`${name}: ${text} is neither JSON nor a word`))
+        : Effect.succeed(text)
     }
   })
 

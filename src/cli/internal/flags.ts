@@ -1,22 +1,45 @@
 /** Flags that several commands have. */
 import * as Flag from "effect/cli/Flag"
 
-/** Whether what is printed is for programs. */
-export const json = Flag.Boolean("json").pipe(
-  Flag.withDescription("Print JSON"),
-  Flag.withoutNegation,
-  Flag.withDefault(false)
-)
-
-/** A configuration file, if any. */
-export const config = (description: string) =>
-  Flag.String("config").pipe(
+/** Whether something is asked for. */
+export const yes = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(
     Flag.withDescription(description),
-    Flag.withMetavar("file.json"),
+    Flag.withoutNegation,
+    Flag.withDefault(false)
+  )
+
+/** A text, if it is told. */
+export const text = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(
+    Flag.withDescription(description),
+    Flag.withMetavar(metavar),
     Flag.optional
   )
 
-/** Fields of a configuration: texts by path, see `fields.told`. */
+/** A whole number, if it is told. */
+export const whole = (name: string, description: string) =>
+  Flag.Int(name).pipe(Flag.withDescription(description), Flag.withMetavar("n"), Flag.optional)
+
+/** A whole number of at least 1, if it is told. */
+export const count = (name: string, description: string) =>
+  Flag.Int(name).pipe(
+    Flag.filter(
+      (value) => value >= 1,
+      (value) => `--${name} is a whole number of at least 1, not ${value}`
+    ),
+    Flag.withDescription(description),
+    Flag.withMetavar("n"),
+    Flag.optional
+  )
+
+/** Whether what is printed is for programs. */
+export const json = yes("json", "Print JSON")
+
+/** A configuration file, if any. */
+export const config = (description: string) => text("config", "file.json", description)
+
+/** Fields of a configuration: texts by path, see `ofSet` of `configuration.ts`. */
 export const set = (description: string) =>
   Flag.KeyValuePair("set").pipe(
     Flag.withDescription(description),

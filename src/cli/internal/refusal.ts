@@ -1,6 +1,9 @@
 /** Failures for people: one line on stderr, and exit code 1. */
+
 import * as CliError from "effect/cli/CliError"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
 
 /** A text without its line breaks. */
 export const oneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s*/g, " ")
@@ -9,13 +12,30 @@ export const oneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s
 export const refuse = (message: string): CliError.UserError =>
   new CliError.UserError({ cause: undefined, userMessage: oneLine(message) })
 
+/** The reader of what is printed has left. As other programs do, it ends without a word, with the code of the signal for it, 128 + 13. */
+export class ReaderLeft extends Data.TaggedError("ReaderLeft") {
+  override readonly [Runtime.errorExitCode] = 141
+  override readonly [Runtime.errorReported] = false
+}
+
+/** Whether a failure, or what it comes of, is that of a pipe without a reader. */
+const isReaderLeft = (error: unknown): boolean => {
+  if (typeof error !== "object" || error === null) return false
+  const { code, cause, reason } = error as Readonly<Record<string, unknown>>
+  return code === "EPIPE" || isReaderLeft(cause) || isReaderLeft(reason)
+}
+
 /** Whatever Odeon says is wrong with what it was given; pure code throws it. Other defects stay what they are. */
 export const refusing = <A, E extends Error, R>(
   effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, CliError.UserError, R> =>
+): Effect.Effect<A, CliError.UserError | ReaderLeft, R> =>
   effect.pipe(
     Effect.mapError((error) =>
-      error instanceof CliError.UserError ? error : refuse(error.message)
+      isReaderLeft(error)
+        ? new ReaderLeft()
+        : error instanceof CliError.UserError
+          ? error
+          : refuse(error.message)
     ),
     Effect.catchDefect((defect) =>
       defect instanceof Error && "_tag" in defect

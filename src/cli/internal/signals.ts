@@ -1,0 +1,59 @@
+/** Ctrl-C and its like: how the process ends by them. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+
+/** The exit codes are 128 and the signals' numbers. */
+const codes = { SIGINT: 130, SIGTERM: 143 } as const
+
+export type Signal = keyof typeof codes
+
+const names = Object.keys(codes) as ReadonlyArray<Signal>
+
+/** What takes the next signal, instead of an interruption. */
+let taker: ((signal: Signal) => void) | undefined
+
+/**
+ * The first signal to come, for whoever wants to end in its own way, for as long as the scope lasts. The exit code will be the signal's.
+ */
+export const first: Effect.Effect<Deferred.Deferred<Signal>, never, Scope.Scope> = Effect.gen(
+  function* () {
+    const come = yield* Deferred.make<Signal>()
+    yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        taker = (signal) => Effect.runSync(Deferred.succeed(come, signal))
+      }),
+      () =>
+        Effect.sync(() => {
+          taker = undefined
+        })
+    )
+    return come
+  }
+)
+
+/**
+ * Runs the program that the process is. The first signal interrupts it, unless it is taken ({@link first}); the second ends the process at
+ * once.
+ */
+export const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
+  let received: Signal | undefined
+  const listeners = names.map((signal) => {
+    const listener = () => {
+      if (received !== undefined) process.exit(codes[signal])
+      received = signal
+      if (taker === undefined) fiber.interruptUnsafe(fiber.id)
+      else taker(signal)
+    }
+    process.on(signal, listener)
+    return { signal, listener }
+  })
+  fiber.addObserver((exit) => {
+    for (const { signal, listener } of listeners) process.off(signal, listener)
+    teardown(exit, (code) => {
+      if (received !== undefined) process.exit(codes[received])
+      if (code !== 0) process.exit(code)
+    })
+  })
+})
