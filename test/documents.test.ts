@@ -73,37 +73,38 @@ describe("README, layers", () => {
   })
 })
 
+/** What an example writes to stdout, run in a folder of its own. */
+const example = (name: string, ...args: ReadonlyArray<string>) => {
+  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "odeon-example-"))
+  folders.push(folder)
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [Path.join(root, "examples", name), ...args],
+    { cwd: folder, encoding: "utf8" }
+  )
+  expect(stderr).toBe("")
+  expect(status).toBe(0)
+  return { stdout, read: (path: string) => Fs.readFileSync(Path.join(folder, path)) }
+}
+const folders: Array<string> = []
+afterAll(() => {
+  for (const folder of folders) Fs.rmSync(folder, { recursive: true })
+})
+
 describe("examples", () => {
   it("regression.ts learns the curve and draws it", { timeout: 120_000 }, () => {
-    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "odeon-example-"))
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      [Path.join(root, "examples/regression.ts")],
-      {
-        cwd: folder,
-        encoding: "utf8"
-      }
-    )
-    expect(stderr).toBe("")
-    expect(status).toBe(0)
+    const { stdout, read } = example("regression.ts")
     const [, before, after] = stdout.match(/Loss ([\d.]+) at first, ([\d.]+) after/) ?? []
     // the noise has variance 0.04: less cannot be reached, and a network that has learnt nothing stays above 1
     expect(Number(before)).toBeGreaterThan(0.5)
     expect(Number(after)).toBeLessThan(0.07)
-    const svg = Fs.readFileSync(Path.join(folder, "out/regression.svg"), "utf8")
+    const svg = read("out/regression.svg").toString()
     expect(svg).toContain("<svg")
     expect(svg.match(/aria-roledescription="point"/g) ?? svg.match(/<path/g)).not.toBeNull()
-    Fs.rmSync(folder, { recursive: true })
   })
 
   it("custom-solver.ts verifies a method, and uses it", { timeout: 60_000 }, () => {
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      [Path.join(root, "examples/custom-solver.ts")],
-      { encoding: "utf8" }
-    )
-    expect(stderr).toBe("")
-    expect(status).toBe(0)
+    const { stdout } = example("custom-solver.ts")
     expect(stdout).toContain("keeps its laws")
     const missed = [...stdout.matchAll(/to 1e-9: (\d+) evaluations, misses by ([\d.e-]+)/g)]
     expect(missed).toHaveLength(2)
@@ -117,21 +118,48 @@ describe("examples", () => {
   })
 
   it("two-moons.ts learns the moons and draws them", { timeout: 120_000 }, () => {
-    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "odeon-example-"))
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      [Path.join(root, "examples/two-moons.ts")],
-      { cwd: folder, encoding: "utf8" }
-    )
-    expect(stderr).toBe("")
-    expect(status).toBe(0)
+    const { stdout, read } = example("two-moons.ts")
     const [, before, after] = stdout.match(/Loss ([\d.]+) at first, ([\d.]+) after/) ?? []
     // a network that has learnt nothing stays at 1, the variance of v; the best possible is at 0.8
     expect(Number(before)).toBeGreaterThan(0.9)
     expect(Number(after)).toBeLessThan(0.93)
     expect(Number(after)).toBeGreaterThan(0.75)
-    expect(Fs.readFileSync(Path.join(folder, "out/two-moons.svg"), "utf8")).toContain("<svg")
-    Fs.rmSync(folder, { recursive: true })
+    expect(read("out/two-moons.svg").toString()).toContain("<svg")
+  })
+
+  it("train.ts trains, and draws what it samples", { timeout: 120_000 }, () => {
+    const { stdout, read } = example("train.ts", "8")
+    const [, loss] = stdout.match(/step 0: loss ([\d.]+)/) ?? []
+    // v has variance about 1
+    expect(Number(loss)).toBeGreaterThan(0.5)
+    expect(Number(loss)).toBeLessThan(2)
+    expect(read("out/digits.png").subarray(1, 4).toString()).toBe("PNG")
+  })
+
+  it("custom-schedule.ts verifies a schedule, and trains with it", { timeout: 120_000 }, () => {
+    const { stdout, read } = example("custom-schedule.ts")
+    expect(stdout).toContain("lingering: all laws hold")
+    expect(read("out/custom-schedule.svg").toString()).toContain("<svg")
+  })
+
+  it("custom-sampler.ts verifies a sampler of order two", { timeout: 60_000 }, () => {
+    const { stdout } = example("custom-sampler.ts")
+    expect(stdout).toContain("all laws hold")
+    const errors = [...stdout.matchAll(/an error of ([\d.]+), Euler's ([\d.]+)/g)].map(
+      ([, mine, euler]) => [Number(mine), Number(euler)]
+    )
+    expect(errors).toHaveLength(4)
+    const [before, last] = errors.slice(-2)
+    expect(before[0] / last[0]).toBeGreaterThan(3.2)
+    expect(before[1] / last[1]).toBeLessThan(2.2)
+  })
+
+  it("swap-denoiser.ts samples with whichever denoiser is provided", { timeout: 60_000 }, () => {
+    const shares = [...example("swap-denoiser.ts").stdout.matchAll(/: (\d+) % on the right/g)]
+    const [alike, more, guided] = shares.map(([, share]) => Number(share))
+    expect(Math.abs(alike - 50)).toBeLessThan(5)
+    expect(Math.abs(more - 75)).toBeLessThan(5)
+    expect(guided).toBeGreaterThan(85)
   })
 
   it("each one is run here", () => {

@@ -136,7 +136,7 @@ export type Options = typeof Config.Encoded
  * @category models
  */
 export interface Denoising {
-  readonly network: Networks.Network
+  readonly network: Train.AnyNetwork
   readonly schedule: Schedule.Schedule
   readonly prediction: Denoiser.Prediction
 }
@@ -146,6 +146,7 @@ export interface Denoising {
  * @category models
  */
 export interface Experiment extends Denoising {
+  readonly network: Networks.Network
   /** Complete: with what the data say of the network. */
   readonly config: Config
   readonly data: Dataset.Dataset

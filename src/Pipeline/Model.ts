@@ -81,17 +81,25 @@ const chosen = ({ weights, averages }: Snapshot, { average }: Choice) => {
 export const of = Effect.fnUntraced(function* (
   { network, schedule, prediction }: Experiment.Denoising,
   snapshot: Snapshot,
-  choice: Choice = {}
+  options: Choice & {
+    /** Of one item; as the network's configuration has it unless told. */
+    readonly shape?: ReadonlyArray<number>
+  } = {}
 ) {
-  const { channels, classes, dimensions } = network.config
-  const size = network.config.size ?? 64
+  const { channels = 1, classes, dimensions = 2, size } = network.config ?? {}
+  if (options.shape === undefined && size === undefined) {
+    return yield* new TrainError({
+      reason: "options",
+      message: "the network does not say of which size its images are: say the `shape` of an item"
+    })
+  }
   const space = typeof size === "number" ? Array.from({ length: dimensions }, () => size) : size
   return {
     network,
     schedule,
     prediction,
-    weights: yield* Parameter.load(network.parameters, yield* chosen(snapshot, choice)),
-    shape: [channels, ...space],
+    weights: yield* Parameter.load(network.parameters, yield* chosen(snapshot, options)),
+    shape: options.shape ?? [channels, ...(space ?? [])],
     ...(classes === undefined ? {} : { classes: classes - 1 }),
     step: snapshot.step
   } satisfies Model
@@ -158,7 +166,7 @@ export const denoiserOf = (
         }) as Denoiser.State,
       prediction
     })
-  const { classes = 0 } = network.config
+  const { classes = 0 } = network.config ?? {}
   const whole =
     label === undefined
       ? of({})

@@ -36,7 +36,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { Device, type DeviceError } from "../Device/index.ts"
 import { type Denoiser, Objective } from "../Diffusion/index.ts"
-import { type Network, Parameter } from "../Layer/index.ts"
+import { type Layer, type Network, Parameter } from "../Layer/index.ts"
 import {
   type Cost,
   DType,
@@ -101,11 +101,25 @@ export interface Task<P = any> {
 }
 
 /**
+ * A network that may be trained: a preset's, or a layer of one's own from `[batch, …shape]` and a time for each item to the like.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AnyNetwork
+  extends Pick<
+    Layer.Layer<any, Tensor.Tensor, Tensor.Tensor, Network.Condition>,
+    "parameters" | "apply"
+  > {
+  readonly config?: Partial<Network.Fields>
+}
+
+/**
  * @since 0.1.0
  * @category models
  */
 export interface DiffusionOptions extends Omit<Objective.Options, "network"> {
-  readonly network: Network.Network
+  readonly network: AnyNetwork
   /**
    * How often a label is replaced by the network's last class, which stands for none, so that one network learns both halves of
    * classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598); 0 unless told, 0.1 is usual. The network has one class more than
@@ -120,15 +134,12 @@ export interface DiffusionOptions extends Omit<Objective.Options, "network"> {
  * @since 0.1.0
  * @category constructors
  */
-export const diffusion = ({
-  network,
-  dropLabels = 0,
-  ...options
-}: DiffusionOptions): Task<Network.Network["parameters"]> => ({
+export const diffusion = ({ network, dropLabels = 0, ...options }: DiffusionOptions): Task => ({
   parameters: network.parameters,
   loss: (values, { data, labels }, key) => {
-    const { classes } = network.config
-    const [own, drop] = Random.children(key, 2)
+    const { classes } = network.config ?? {}
+    const [own, drop, dropout] = Random.children(key, 3)
+    const context = { key: dropout }
     const told = (): Tensor.Tensor<readonly [number], "int32"> => {
       if (classes === undefined || labels === undefined) {
         throw new TrainError({
@@ -146,7 +157,12 @@ export const diffusion = ({
     return Objective.make({
       ...options,
       network: (x, time) =>
-        network.apply(values, x as Tensor.Tensor, { time: time as never, ...condition }) as State
+        network.apply(
+          values,
+          x as Tensor.Tensor,
+          { time: time as never, ...condition },
+          context
+        ) as State
     })(data as State, own)
   }
 })

@@ -315,6 +315,30 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
     })
   )
 
+  it.effect("drops out what a network's layers drop, another part at each step", () =>
+    Effect.gen(function* () {
+      const bytes = new Uint8Array(4 * 16).map((_, i) => (i * 37) % 256)
+      const data = Dataset.fromArrays({ name: "squares", shape: [1, 4, 4], bytes })
+      const lossOf = Effect.fnUntraced(function* (dropout: number) {
+        const network = yield* UNet.make({
+          channels: 1,
+          width: 4,
+          multipliers: [1],
+          groups: 2,
+          size: 4,
+          dropout
+        })
+        const task = Train.diffusion({ network, schedule: Schedule.cosine(), prediction: "v" })
+        const weights = Parameter.toRecord(
+          Parameter.init(network.parameters, 3)
+        ) as unknown as Train.Snapshot["weights"]
+        const { events } = yield* straight({ ...base, data, task, weights, averages: {} }, 1)
+        return events[0].loss
+      })
+      expect(yield* lossOf(0.5)).not.toBe(yield* lossOf(0))
+    })
+  )
+
   it.effect("tells a network of classes the labels, and none of them where they are dropped", () =>
     Effect.gen(function* () {
       const network = yield* UNet.make({
