@@ -62,8 +62,6 @@ const smoothed = () => {
   }
 }
 
-const rateOf = (perSecond: number, what: string) => `${Meter.figure(perSecond)} ${what}/s`
-
 /**
  * How runs are shown: steps, the smoothed loss, the learning rate, items a second, the time left, and the last checkpoint; steps left out,
  * checkpoints and samples are lines of their own.
@@ -75,7 +73,7 @@ export const run: View<Event> = () => {
   let [begun, first, step, steps, items] = [0, 0, 0, 0, 1]
   let [rate, seen, ended] = [0, 0, false]
   let saved = ""
-  const loss = smoothed()
+  const [loss, millis] = [smoothed(), smoothed()]
   const shown = (now: number, lines: ReadonlyArray<string>): Shown => {
     if (seen === 0 || ended) return { lines }
     const seconds = (now - begun) / 1000
@@ -87,7 +85,7 @@ export const run: View<Event> = () => {
       after: [
         `loss ${Meter.figure(loss.get())}`,
         `${Meter.duration((steps - step) / perSecond)} left`,
-        rateOf(perSecond * items, "items"),
+        `${Meter.figure((1000 * items) / millis.get())} items/s`,
         `rate ${Meter.figure(rate)}`,
         ...(saved === "" ? [] : [saved])
       ]
@@ -111,6 +109,7 @@ export const run: View<Event> = () => {
         rate = event.rate
         seen++
         loss.add(event.loss)
+        millis.add(event.milliseconds)
         return shown(now, [])
       case "Skipped":
         step = event.step + 1

@@ -10,8 +10,12 @@ import * as Command from "effect/cli/Command"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import { cost } from "./commands/cost.ts"
+import { data } from "./commands/data.ts"
+import { devices } from "./commands/devices.ts"
 import { networks } from "./commands/networks.ts"
+import { sample } from "./commands/sample.ts"
 import { train } from "./commands/train.ts"
+import * as Flags from "./internal/flags.ts"
 import { oneLine } from "./internal/refusal.ts"
 
 /**
@@ -21,8 +25,14 @@ import { oneLine } from "./internal/refusal.ts"
  * @category commands
  */
 export const odeon = Command.make("odeon").pipe(
-  Command.withDescription("Diffusion models with continuous U-Nets"),
-  Command.withSubcommands([train, cost, networks])
+  Command.withDescription(
+    Flags.paragraphs(
+      "Diffusion models with continuous U-Nets.",
+      "Exit codes: 0 all went well; 1 it failed, which a line on stderr explains; 130 or 143 it was interrupted, by Ctrl-C or by SIGTERM; 141 the reader of its output left."
+    )
+  ),
+  Command.withShortDescription("Diffusion models with continuous U-Nets"),
+  Command.withSubcommands([train, sample, data, cost, networks, devices])
 )
 
 /** Errors in one line on stderr, with where to read more: whole pages of help would hide them. */

@@ -145,7 +145,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
   )
   const last = yield* Run.train(experiment, {
     folder,
-    ...option("checkpoint", given.checkpointEvery),
+    ...Flags.option("checkpoint", given.checkpointEvery),
     ...(Option.isSome(given.keep) ? { retention: { last: given.keep.value } } : {}),
     ...(Option.isSome(given.samplesEvery) ? { samples: { every: given.samplesEvery.value } } : {}),
     resume: given.resume,
@@ -165,9 +165,6 @@ const run = Effect.fnUntraced(function* (given: Given) {
   }
 }, Effect.scoped)
 
-const option = <K extends string, A>(key: K, value: Option.Option<A>) =>
-  (Option.isSome(value) ? { [key]: value.value } : {}) as { readonly [_ in K]?: A }
-
 /** As a shell takes it. */
 const quoted = (path: string): string =>
   /^[\w./+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`
@@ -181,11 +178,11 @@ const shownBy = ({ json, quiet }: Given, shown: typeof Progress) =>
 
 export const train = Command.make("train", flags, (given) => refusing(run(given))).pipe(
   Command.withDescription(
-    `Train a network. The run's folder holds its configuration, checkpoints, a history and grids of samples.
-
-Its configuration is told by a file (--config), the environment, and arguments; what comes later goes before what came before. In the environment the field dropLabels is ${prefix}DROP_LABELS, and network.width ${prefix}NETWORK__WIDTH. --print-config shows all fields, and who told them.
-
-Ctrl-C ends after the step at hand, with a checkpoint, from which --resume goes on, bit for bit; once more ends at once. OTEL_EXPORTER_OTLP_ENDPOINT sends metrics and traces there; ODEON_DEVICE chooses the device.`
+    Flags.paragraphs(
+      "Train a network. The run's folder holds its configuration, checkpoints, a history and grids of samples.",
+      `Arguments go before the environment, the environment before the file of --config, and that before the defaults. In the environment the field dropLabels is ${prefix}DROP_LABELS, and network.width ${prefix}NETWORK__WIDTH. --print-config shows all fields, and who told them.`,
+      "Ctrl-C ends after the step at hand, with a checkpoint, from which --resume goes on, bit for bit; once more ends at once. OTEL_EXPORTER_OTLP_ENDPOINT sends metrics and traces there; ODEON_DEVICE chooses the device."
+    )
   ),
   Command.withShortDescription("Train a network"),
   Command.withExamples([

@@ -1,5 +1,6 @@
 /** Flags that several commands have. */
 import * as Flag from "effect/cli/Flag"
+import * as Option from "effect/Option"
 
 /** Whether something is asked for. */
 export const yes = (name: string, description: string) =>
@@ -45,3 +46,11 @@ export const set = (description: string) =>
     Flag.withDescription(description),
     Flag.withDefault({} as Record<string, string>)
   )
+
+/** An option of a function, where it is told. */
+export const option = <K extends string, A>(key: K, value: Option.Option<A>) =>
+  (Option.isSome(value) ? { [key]: value.value } : {}) as { readonly [_ in K]?: A }
+
+/** A description of several paragraphs, as the pages of help indent the first. */
+export const paragraphs = (...all: ReadonlyArray<string>): string =>
+  all.map((each) => each.replaceAll(/(.{1,96})(?: |$)/g, "$1\n  ").trim()).join("\n\n  ")
