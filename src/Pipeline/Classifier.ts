@@ -20,6 +20,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Conv, Dense, Initializer, Layer, Parameter, SafeTensors } from "../Layer/index.ts"
 import { Loss, type Program, Shape, Tensor } from "../Tensor/index.ts"
+import * as Augment from "./Augment.ts"
 import * as Dataset from "./Dataset.ts"
 import * as Features from "./Features.ts"
 import * as Files from "./Files.ts"
@@ -189,14 +190,17 @@ export interface TrainOptions {
   readonly batch?: number
   /** The highest learning rate: it rises to that in the first fiftieth of the steps, and falls to 0 at the end. 3e-3 unless told. */
   readonly rate?: number
-  /** Of the weights to begin with and of the data's order; 0 unless told. */
+  /** By how many places each image is moved at most, anew each time it is seen; what comes into it is black. 1 unless told. */
+  readonly shift?: number
+  /** Of the weights to begin with, of the data's order and of shifts; 0 unless told. */
   readonly seed?: number
   /** Told of each step. */
   readonly onStep?: (event: Train.Event) => Effect.Effect<void>
 }
 
 /**
- * Trains a classifier on a data set with Adam. As it stands it learns MNIST to 99 % of the test digits in half a minute on two cores.
+ * Trains a classifier on a data set with Adam. As it stands it learns MNIST to 99.2 % of the test digits in half a minute on two
+ * cores.
  *
  * Fails with `DataError` for data of other shapes or classes, with `TrainError` for options that make no sense or a loss that is not
  * finite, and with what reading the data fails with.
@@ -210,7 +214,7 @@ export const train = Effect.fnUntraced(function* (
   options: TrainOptions = {}
 ) {
   const { channels, size, classes } = classifier.config
-  const { steps = 1200, rate = 3e-3, seed = 0, onStep = () => Effect.void } = options
+  const { steps = 1200, rate = 3e-3, shift = 1, seed = 0, onStep = () => Effect.void } = options
   const { batch = Math.min(128, data.size) } = options
   yield* attempt(() => {
     requireAll("Classifier.train", "count", { steps })
@@ -229,10 +233,11 @@ export const train = Effect.fnUntraced(function* (
         `the classifier has ${classes} classes, but the data ${data.classes?.length ?? "none"}; Classifier.forDataset makes one for them`
     )
   })
+  const shifted = shift === 0 ? data : yield* attempt(() => Augment.crop(data, { padding: shift }))
   const rise = Math.ceil(steps / 50)
   const training = yield* Train.make({
     task: task(classifier),
-    data,
+    data: shifted,
     optimizer: Optimizer.adam({ beta2: 0.99 }),
     rate: (update) => rate * Math.min((update + 1) / rise, 1 - update / (steps + 1)),
     batch,

@@ -15,14 +15,13 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Device, type DeviceError } from "../Device/index.ts"
+import type { DeviceError } from "../Device/index.ts"
 import type { Layer } from "../Layer/index.ts"
 import { Program, Shape, Tensor } from "../Tensor/index.ts"
 import * as Dataset from "./Dataset.ts"
-import { attempt } from "./internal/attempt.ts"
-import { attempt as attemptData, demand } from "./internal/data.ts"
+import * as Batched from "./internal/batched.ts"
+import { attempt, demand } from "./internal/data.ts"
 import * as Metrics from "./Metrics.ts"
 import { requireImages as requireArray } from "./metrics/images.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
@@ -144,7 +143,7 @@ const fitted = (x: Tensor.Tensor, [channels, height, width]: ReadonlyArray<numbe
  */
 export const make = Effect.fnUntraced(function* <P>(options: Options<P>) {
   const { name, network, weights, shape, batch = 32, resize = "bilinear" } = options
-  yield* attemptData(() => {
+  yield* attempt(() => {
     demand(
       shape.length === 3 && shape.every((size) => Number.isInteger(size) && size > 0),
       name,
@@ -158,26 +157,20 @@ export const make = Effect.fnUntraced(function* <P>(options: Options<P>) {
       () => `\`batch\` must be a whole number of at least 1, not ${batch}`
     )
   })
-  const device = yield* Device.Device
-  const scope = yield* Effect.scope
   const values = Program.constants(weights) as Layer.Values<P>
-
-  const programOf = (own: ReadonlyArray<number>) =>
-    attempt(() =>
-      Program.makeUnsafe(
-        { images: Tensor.spec([batch, ...own]) },
-        ({ images }) => {
-          const { features, logits } = network.apply(values, fitted(images as Tensor.Tensor, shape))
-          const probabilities =
-            logits === undefined ? {} : { probabilities: Tensor.softmax(logits) }
-          return { features, ...probabilities }
-        },
-        { name }
-      )
-    )
-  const program = yield* programOf(shape)
+  const batches = yield* Batched.make({
+    name,
+    batch,
+    arity: 1,
+    build: (images) => {
+      const { features, logits } = network.apply(values, fitted(images, shape))
+      const probabilities = logits === undefined ? {} : { probabilities: Tensor.softmax(logits) }
+      return { features, ...probabilities }
+    }
+  })
+  const { program } = yield* batches.executableOf(shape)
   const found = program.outputs.features.shape
-  yield* attemptData(() =>
+  yield* attempt(() =>
     demand(
       found.length === 2 && found[0] === batch,
       name,
@@ -186,34 +179,10 @@ export const make = Effect.fnUntraced(function* <P>(options: Options<P>) {
         `the network must make features [${batch}, d] of ${batch} images, not ${Shape.show(found)}`
     )
   )
-  const executables = new Map([[Shape.show(shape), yield* device.compile(program)]])
-  const executableOf = Effect.fnUntraced(
-    function* (own: ReadonlyArray<number>) {
-      const known = executables.get(Shape.show(own))
-      if (known !== undefined) return known
-      // what the network makes of its own shape it makes of those fitted to it
-      const made = yield* device.compile(yield* Effect.orDie(programOf(own)))
-      executables.set(Shape.show(own), made)
-      return made
-    },
-    Effect.provideService(Scope.Scope, scope)
-  )
-
   const extract = Effect.fnUntraced(function* (images: Images) {
-    yield* attemptData(() => requireImages(name, images, shape, resize))
-    const [n, ...own] = images.shape
-    const executable = yield* executableOf(own)
-    const parts: Array<Extracted> = []
-    for (let start = 0; start < n; start += batch) {
-      const given = { images: part(images, start, batch) }
-      const made = yield* executable.run(given as never).pipe(
-        Effect.flatMap((buffers) => device.downloadAll(buffers)),
-        Effect.scoped
-      )
-      parts.push(made as unknown as Extracted)
-      yield* Effect.yieldNow
-    }
-    return joined(parts, n)
+    yield* attempt(() => requireImages(name, images, shape, resize))
+    const parts: ReadonlyArray<unknown> = yield* batches.run(images)
+    return joined(parts as ReadonlyArray<Extracted>, images.shape[0])
   })
   const resizing = {
     bilinear: `bilinear to ${shape[1]}×${shape[2]}, without smoothing`,
@@ -246,14 +215,6 @@ const requireImages = (
     () =>
       `images are ${own[1]}×${own[2]}, but the network takes ${wanted[1]}×${wanted[2]}; resize them, or let them be resized (\`resize: "bilinear"\`)`
   )
-}
-
-/** Some images, with zeros up to a whole batch. */
-const part = ({ shape: [n, ...own], data }: Images, start: number, batch: number): Images => {
-  const size = Shape.size(own)
-  const padded = new Float32Array(batch * size)
-  padded.set(data.subarray(start * size, Math.min(n, start + batch) * size))
-  return { dtype: "float32", shape: [batch, ...own], data: padded }
 }
 
 /**
@@ -315,7 +276,7 @@ export const of = Effect.fnUntraced(function* <E = never, R = never>(
   options: SourceOptions = {}
 ) {
   const parts = yield* Stream.runCollect(stream(source, extractor, options))
-  return yield* attemptData(() => {
+  return yield* attempt(() => {
     demand(parts.length > 0, extractor.name, "empty", () => "there are no images")
     return joined(parts)
   })
@@ -357,13 +318,13 @@ export const moments = Effect.fnUntraced(function* <E = never, R = never>(
   options: SourceOptions = {}
 ) {
   const all = yield* stream(source, extractor, options).pipe(
-    Stream.mapEffect(({ features }) => attemptData(() => Metrics.moments(features))),
+    Stream.mapEffect(({ features }) => attempt(() => Metrics.moments(features))),
     Stream.runFold(
       (): Metrics.Moments | undefined => undefined,
       (sum, each) => (sum === undefined ? each : Metrics.merge(sum, each))
     )
   )
-  return yield* attemptData(() => {
+  return yield* attempt(() => {
     demand(all !== undefined, extractor.name, "empty", () => "there are no images")
     return all as Metrics.Moments
   })
