@@ -218,6 +218,7 @@ export const train = Effect.fnUntraced(function* (
   const { batch = Math.min(128, data.size) } = options
   yield* attempt(() => {
     requireAll("Classifier.train", "count", { steps })
+    requireAll("Classifier.train", "positive", { rate })
     demand(
       Shape.equals(data.shape, [channels, size, size]),
       data.name,

@@ -102,7 +102,7 @@ describe("moments", () => {
   it("are refused of features that are none", () => {
     refused(() => Metrics.moments({ shape: [2, 3], data: [1] }), "shape", "has 6 numbers")
     refused(() => Metrics.moments({ shape: [2, 3, 1], data: [] }), "shape", "features [n, d]")
-    refused(() => Metrics.moments({ shape: [0, 3], data: [] }), "options", "at least 1")
+    refused(() => Metrics.moments({ shape: [0, 3], data: [] }), "empty", "at least 1")
     refused(() => Metrics.moments({ shape: [3, 0], data: [] }), "shape", "nothing in its items")
     refused(() => Metrics.moments({ shape: [2, 1], data: [1, Number.NaN] }), "value", "item 1")
     refused(

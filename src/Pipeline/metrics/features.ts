@@ -34,7 +34,8 @@ export const requireShape = (
   )
   const [n, ...rest] = shape
   demand(!rest.includes(0), what, "shape", () => `${Shape.show(shape)} has nothing in its items`)
-  demand(n >= least, what, "options", () => `needs at least ${least} items, but is given ${n}`)
+  const few = n === 0 ? "empty" : "options"
+  demand(n >= least, what, few, () => `needs at least ${least} items, but is given ${n}`)
 }
 
 /** Throws a `DataError` where a number is not finite. */
