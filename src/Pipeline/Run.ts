@@ -16,8 +16,8 @@
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
@@ -287,7 +287,7 @@ export const train = (experiment: Experiment, options: Options) =>
       const draw = samples === undefined ? undefined : yield* sampling(experiment, samples)
 
       let step = from?.step ?? 0
-      let saved = from === undefined ? -1 : step
+      let saved = step
       let lines: Array<string> = []
       let last = Number.NaN
 
@@ -315,7 +315,7 @@ export const train = (experiment: Experiment, options: Options) =>
 
       const followed = (event: Train.Event) =>
         Effect.gen(function* () {
-          const events: Array<Event> = [event]
+          const events: Arr.NonEmptyArray<Event> = [event]
           step = event.step + 1
           last = event.loss
           lines.push(lineOf(event))
@@ -352,16 +352,16 @@ export const train = (experiment: Experiment, options: Options) =>
       const marks = [checkpoint, ...(samples === undefined ? [] : [samples.every])]
       const steps = training.run({ to: config.steps, marks }).pipe(
         Stream.haltWhen(stop),
-        Stream.mapEffect(followed),
-        Stream.onExit((exit) =>
-          // what it was stopped by may not keep it from being saved, but is what it fails with
-          Exit.isFailure(exit) && step !== saved ? Effect.ignore(save) : Effect.void
-        ),
-        Stream.flatMap(Stream.fromIterable)
+        // all of a call to the device, so that whoever leaves in the midst of it leaves nothing out of the history
+        Stream.mapArrayEffect((all) =>
+          Effect.map(Effect.forEach(all, followed), (each) => Arr.flatten(each))
+        )
       )
       return Stream.make(started as Event).pipe(
         Stream.concat(steps),
         Stream.concat(Stream.flatMap(Stream.fromEffect(finish), Stream.fromIterable)),
+        // whether it fails, is interrupted or left: what ends it may not keep it from being saved
+        Stream.ensuring(Effect.suspend(() => (step === saved ? Effect.void : Effect.ignore(save)))),
         Stream.provideService(FileSystem.FileSystem, files),
         Stream.provideService(Path.Path, paths)
       )

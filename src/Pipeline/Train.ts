@@ -439,7 +439,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const { task, data, optimizer, rate, batch, accumulate = 1, averages = {}, from } = options
   yield* attempt(() => validate(options))
   const device = yield* Device.Device
-  const scope = yield* Effect.scope
+  // of its own, so that its state is there for whatever the caller's scope does after it was made and before it closes
+  const scope = yield* Scope.fork(yield* Effect.scope)
 
   const given = from?.weights ?? options.weights
   const weights: unknown =
