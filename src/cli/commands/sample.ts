@@ -2,17 +2,15 @@
 import * as Console from "effect/Console"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import type { Images, Model } from "../../Pipeline/index.ts"
-import * as Configuration from "../internal/configuration.ts"
-import type { Fields } from "../internal/fields.ts"
 import * as Flags from "../internal/flags.ts"
 import { pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
+import * as Sampling from "../internal/sampling.ts"
 import { samples } from "../internal/views.ts"
 
 const flags = {
@@ -23,23 +21,9 @@ const flags = {
     "seed",
     "Of the noise; 0 unless told. An item depends on it and its number alone"
   ),
-  sampler: Flags.text("sampler", "name", "Such as ddim, heun or dpm++2m, which it is unless told"),
-  steps: Flags.count("steps", "Of a sampling; 30 unless told"),
-  plan: Flags.text("plan", "name", "Where the steps lie: uniform (unless told), karras, spaced …"),
-  guidance: Flag.Finite("guidance").pipe(
-    Flag.withDescription(
-      "Weight of classifier-free guidance, of networks with classes; 1 unless told"
-    ),
-    Flag.withMetavar("w"),
-    Flag.optional
-  ),
-  set: Flags.set("An option of the sampler or the plan, such as sampler.eta=0.5; may be repeated"),
+  ...Sampling.flags,
   label: Flags.whole("label", "The class of all items, from 0 on; one after the other unless told"),
-  weights: Flags.text(
-    "weights",
-    "name",
-    "An average's name, or weights for those without averaging; the first average unless told"
-  ),
+  ...Sampling.weights,
   out: Flags.text(
     "out",
     "folder",
@@ -56,34 +40,10 @@ const flags = {
     "file.webp",
     "The same as a moving picture, of the first 64 items"
   ),
-  fallback: Flags.yes("fallback", "Take the checkpoint before one that is damaged"),
   quiet: Flags.yes("quiet", "Print nothing but errors")
 }
 
 type Given = Command.Command.Config.Infer<typeof flags>
-
-/** How it is sampled. */
-const asked = Effect.fnUntraced(function* (given: Given) {
-  const { Samplers } = yield* pipeline
-  const told = [
-    ...(["sampler", "plan", "steps", "guidance"] as const).flatMap((name) =>
-      Option.match(given[name] as Option.Option<unknown>, {
-        onNone: () => [],
-        onSome: (value): ReadonlyArray<Configuration.Told> => [
-          { path: [name], value, from: `--${name}` }
-        ]
-      })
-    ),
-    ...(yield* Configuration.ofSet(given.set))
-  ]
-  const defaults = { fields: (yield* Samplers.parse({})) as Fields, origins: {} }
-  const configuration = told.reduce(Configuration.put, defaults)
-  const config = yield* Effect.mapError(
-    Samplers.parse(configuration.fields),
-    Configuration.naming("sampling", configuration)
-  )
-  return yield* Samplers.make(config)
-})
 
 /** Some items of the first batches. */
 const gathered = (limit: number) => {
@@ -119,7 +79,7 @@ const head = ({ shape: [items, ...rest], data }: Images.Images, most: number): I
 const run = Effect.fnUntraced(function* (given: Given) {
   const { Images, Model, Progress } = yield* pipeline
   const paths = yield* Path.Path
-  const how = yield* asked(given)
+  const how = yield* Sampling.asked(given)
   const model = yield* Model.load(given.from, {
     fallback: given.fallback,
     ...Flags.option("average", given.weights)
