@@ -63,7 +63,7 @@ export const Config = Schema.Struct({
   /** See `Datasets.Config`. */
   data: withDefault(Datasets.Config, "digits"),
   /** A preset (see `Networks.presets`), and its fields; `channels`, `size` and, where labels are told, `classes` are those of the data. */
-  network: withDefault(NamedOptions, "cunet"),
+  network: withDefault(NamedOptions, { name: "cunet", width: 8, levels: 2 }),
   /** Whether the network is told each item's class. */
   conditional: withDefault(Schema.Boolean, false),
   /** How often it is told none instead, for guidance; of conditional networks alone. */
