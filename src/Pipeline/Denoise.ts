@@ -438,6 +438,9 @@ export const planOf = (schedule: Schedule.Schedule, noise: number, steps: number
   return Plan.uniform(schedule, steps, { from: time })
 }
 
+/** What the columns of examples are called that are no models'. */
+const taken = ["clean", "noisy", "blurred"]
+
 /** Throws `DataError` for what makes no sense. */
 const validate = (
   subjects: ReadonlyArray<Subject>,
@@ -452,7 +455,6 @@ const validate = (
 ): void => {
   const refuse = (holds: boolean, message: () => string) => demand(holds, what, "options", message)
   const names = subjects.map(({ name }) => name)
-  const taken = ["clean", "noisy", "blurred"]
   refuse(names.length > 0, () => "there is no model")
   const twice = names.find((name, i) => names.indexOf(name) < i || taken.includes(name))
   refuse(twice === undefined, () => `"${twice}" names more than one thing: give each its own name`)
@@ -938,6 +940,21 @@ export const write = Effect.fnUntraced(function* (folder: string, { result, exam
   if (examples.length > 0) yield* Images.write(at.picture, yield* picture(examples))
   yield* Saved.write(at.result, Result, result)
 })
+
+/**
+ * Writes what was found of one model into its run's folder. See {@link write}.
+ *
+ * @since 0.1.0
+ * @category writing
+ */
+export const writeRun = (folder: string, { result, examples }: Outcome, name: string) =>
+  write(folder, {
+    result: only(result, name),
+    examples: examples.map(({ noise, columns }) => ({
+      noise,
+      columns: columns.filter((each) => taken.includes(each.name) || each.name === name)
+    }))
+  })
 
 /**
  * A result from its file. Fails with `DataError` for a file that is none.

@@ -29,9 +29,11 @@ import { Device, type DeviceError } from "../Device/index.ts"
 import { Dpm } from "../Diffusion/index.ts"
 import { type Layer, Summary } from "../Layer/index.ts"
 import { DType, Shape, Tensor } from "../Tensor/index.ts"
+import * as Checkpoint from "./Checkpoint.ts"
 import * as Classifier from "./Classifier.ts"
 import * as Dataset from "./Dataset.ts"
 import * as Datasets from "./Datasets.ts"
+import * as Experiment from "./Experiment.ts"
 import type * as Features from "./Features.ts"
 import * as Images from "./Images.ts"
 import { attempt as attemptBuild, type BuildError } from "./internal/attempt.ts"
@@ -39,7 +41,7 @@ import { attempt, dataError, demand, hash } from "./internal/data.ts"
 import * as Saved from "./internal/saved.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Model from "./Model.ts"
-import type { FileError } from "./PipelineError.ts"
+import { CheckpointError, type FileError } from "./PipelineError.ts"
 import * as Report from "./Report.ts"
 import * as Run from "./Run.ts"
 
@@ -363,6 +365,30 @@ export const open = Effect.fnUntraced(function* (config: Datasets.Config) {
   // there is no such part
   if (failure.reason === "empty" || failure.reason === "missing") return { train } satisfies Parts
   return yield* failure
+})
+
+/**
+ * The data set of a run, or of a checkpoint, as its configuration has it; its paths are those of the folder where it was trained. Fails as
+ * `Checkpoint.open`, and with `CheckpointError` for one of another kind.
+ *
+ * @since 0.1.0
+ * @category data
+ */
+export const dataOf = Effect.fnUntraced(function* (
+  folder: string,
+  options: { readonly fallback?: boolean } = {}
+) {
+  const { manifest, path } = yield* Checkpoint.open(folder, options)
+  const config = yield* Effect.mapError(
+    Experiment.parse(manifest.configuration),
+    ({ message }) =>
+      new CheckpointError({
+        path,
+        reason: "foreign",
+        message: `the checkpoint ${path} is not of an experiment that is known here: ${message}`
+      })
+  )
+  return config.data
 })
 
 // ── The judge ────────────────────────────────────────────────────────────────────────────────────

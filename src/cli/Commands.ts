@@ -11,8 +11,11 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import { cost } from "./commands/cost.ts"
 import { data } from "./commands/data.ts"
+import { denoise } from "./commands/denoise.ts"
 import { devices } from "./commands/devices.ts"
+import { evaluate } from "./commands/evaluate.ts"
 import { networks } from "./commands/networks.ts"
+import { report } from "./commands/report.ts"
 import { sample } from "./commands/sample.ts"
 import { train } from "./commands/train.ts"
 import * as Flags from "./internal/flags.ts"
@@ -32,7 +35,7 @@ export const odeon = Command.make("odeon").pipe(
     )
   ),
   Command.withShortDescription("Diffusion models with continuous U-Nets"),
-  Command.withSubcommands([train, sample, data, cost, networks, devices])
+  Command.withSubcommands([train, sample, evaluate, denoise, report, data, cost, networks, devices])
 )
 
 /** Errors in one line on stderr, with where to read more: whole pages of help would hide them. */

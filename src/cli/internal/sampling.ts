@@ -22,6 +22,9 @@ export const flags = {
   set: Flags.set("An option of the sampler or the plan, such as sampler.eta=0.5; may be repeated")
 }
 
+/** A sampler's name, where it goes along a plan that is told otherwise. */
+export const ddim = Flags.text("sampler", "name", "Such as heun or dpm++2m; ddim unless told")
+
 /** The weights that are taken, and from which checkpoint. */
 export const weights = {
   weights: Flags.text(

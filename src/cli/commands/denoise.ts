@@ -1,0 +1,142 @@
+/** `odeon denoise` */
+import * as Console from "effect/Console"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Denoise, Progress } from "../../Pipeline/index.ts"
+import * as Flags from "../internal/flags.ts"
+import { pipeline } from "../internal/pipeline.ts"
+import { refuse, refusing } from "../internal/refusal.ts"
+import * as Runs from "../internal/runs.ts"
+import * as Sampling from "../internal/sampling.ts"
+
+const flags = {
+  runs: Runs.argument("Folders of runs, or of checkpoints"),
+  data: Flags.text(
+    "data",
+    "spec",
+    "Clean images, of which those are taken that were held out, if any; the first run's unless told"
+  ),
+  levels: Flags.text(
+    "levels",
+    "n,n,…",
+    "Deviations of the noise, where white is 1 above black; 0.04,0.1,0.2,0.3,0.4 unless told"
+  ),
+  steps: Flags.text("steps", "n,n,…", "Steps from there to no noise; 1,5,20 unless told"),
+  count: Flags.count("count", "Images, the first ones; 16 unless told"),
+  sampler: Sampling.ddim,
+  seed: Flags.whole("seed", "Of the noise; 0 unless told"),
+  batch: Flags.count("batch", "Images at once; 16 unless told"),
+  lpips: Flags.text(
+    "lpips",
+    "file,file",
+    "Weights of AlexNet and of LPIPS for it, safetensors: that is measured too"
+  ),
+  ...Sampling.weights,
+  out: Flags.text(
+    "out",
+    "folder",
+    "Write what was found of all runs together there, too: denoise.json and denoise.png"
+  ),
+  json: Flags.json,
+  quiet: Flags.yes("quiet", "Print nothing but errors")
+}
+
+type Given = Command.Command.Config.Infer<typeof flags>
+
+/** How far an experiment is. */
+const view: Progress.View<Denoise.Event> = () => (event) => {
+  if (event._tag === "Finished") return { lines: [] }
+  const { model, chain, done, total } = event
+  const { noise, steps, best } = chain
+  const { psnr } = chain.chain[best.estimate - 1].estimate
+  return {
+    lines: [`${model}, ε = ${noise}, ${steps} steps: ${psnr.toFixed(2)} dB`],
+    fraction: done / total,
+    before: `${done}/${total}`
+  }
+}
+
+/** What is told by numbers between commas. */
+const numbersOf = Effect.fnUntraced(function* (name: string, given: Option.Option<string>) {
+  if (Option.isNone(given)) return Option.none<ReadonlyArray<number>>()
+  const values = given.value
+    .split(",")
+    .map((each) => (each.trim() === "" ? Number.NaN : Number(each)))
+  return values.every(Number.isFinite)
+    ? Option.some<ReadonlyArray<number>>(values)
+    : yield* refuse(`--${name}: ${given.value} are no numbers with commas between, such as 1,5,20`)
+})
+
+const run = Effect.fnUntraced(function* (given: Given) {
+  const { Denoise, Evaluate, Lpips, Model, Progress, Samplers } = yield* pipeline
+  const silent = given.quiet || given.json
+  const say = (text: string) => (silent ? Effect.void : Console.log(text))
+  const runs = yield* Runs.named(given.runs)
+  const { fallback } = given
+  const subjects = yield* Effect.forEach(runs, ({ folder, name }) =>
+    Effect.map(
+      Model.load(folder, { fallback, ...Flags.option("average", given.weights) }),
+      (model) => Denoise.ofModel(name, model)
+    )
+  )
+  const config = Option.isSome(given.data)
+    ? given.data.value
+    : yield* Evaluate.dataOf(runs[0].folder, { fallback })
+  const { train, test } = yield* Evaluate.open(config)
+  const { sampler } = yield* Samplers.make({
+    sampler: Option.getOrElse(given.sampler, () => "ddim")
+  })
+  const lpips = Option.isSome(given.lpips)
+    ? (yield* Lpips.make({
+        backbone: "alex",
+        weights: yield* Lpips.load("alex", given.lpips.value.split(","))
+      })).distance
+    : undefined
+  const events = Denoise.stream(subjects, {
+    data: test ?? train,
+    sampler,
+    ...(lpips === undefined ? {} : { lpips }),
+    ...Flags.option("levels", yield* numbersOf("levels", given.levels)),
+    ...Flags.option("steps", yield* numbersOf("steps", given.steps)),
+    ...Flags.option("count", given.count),
+    ...Flags.option("seed", given.seed),
+    ...Flags.option("batch", given.batch)
+  })
+  const last = yield* Stream.runLast(silent ? events : Progress.autoOf(view)(events))
+  const outcome = Option.getOrThrow(last) as Denoise.Finished
+  yield* given.json
+    ? Console.log(JSON.stringify(Denoise.toJson(outcome.result)))
+    : say(`\n${Denoise.show(outcome.result)}\n`)
+  for (const { folder, name } of runs) {
+    if (!(yield* Runs.isRun(folder))) continue
+    yield* Denoise.writeRun(folder, outcome, name)
+    yield* say(`denoise.json and denoise.png in ${folder}`)
+  }
+  if (Option.isSome(given.out)) {
+    yield* Denoise.write(given.out.value, outcome)
+    yield* say(`denoise.json and denoise.png in ${given.out.value}`)
+  }
+})
+
+export const denoise = Command.make("denoise", flags, (given) =>
+  Effect.flatMap(pipeline, ({ Devices }) =>
+    run(given).pipe(Effect.scoped, Effect.provide(Devices.layer), refusing)
+  )
+).pipe(
+  Command.withDescription(
+    Flags.paragraphs(
+      "Noise is laid over clean images, and runs take it away in some steps: PSNR, SSIM and seconds, and after which step one had best stopped, beside Gaussian blur and the noisy images themselves.",
+      "Each run's folder gets a denoise.json and a denoise.png, which reports show."
+    )
+  ),
+  Command.withShortDescription("Take noise from images, and measure what is left"),
+  Command.withExamples([
+    { command: "odeon denoise runs/mnist", description: "Five levels of noise, 1, 5 and 20 steps" },
+    {
+      command: "odeon denoise runs/cunet runs/unet --levels 0.1,0.3 --steps 1,10,40 --count 64",
+      description: "Two side by side"
+    }
+  ])
+)

@@ -1,0 +1,168 @@
+/** `odeon evaluate` */
+import * as Console from "effect/Console"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Evaluate, Progress } from "../../Pipeline/index.ts"
+import * as Flags from "../internal/flags.ts"
+import { pipeline } from "../internal/pipeline.ts"
+import { refuse, refusing } from "../internal/refusal.ts"
+import * as Runs from "../internal/runs.ts"
+import * as Sampling from "../internal/sampling.ts"
+
+const flags = {
+  runs: Runs.argument("Folders of runs, or of checkpoints"),
+  data: Flags.text("data", "spec", "Real images; those of the first run unless told"),
+  count: Flags.count("count", "Samples of each; 1000 unless told"),
+  reference: Flags.count(
+    "reference",
+    "Training images to compare with, at most; 10000 unless told"
+  ),
+  inception: Flags.text(
+    "inception",
+    "file",
+    "Inception's weights, safetensors: features are its own then, instead of the classifier's"
+  ),
+  classifier: Flags.text(
+    "classifier",
+    "file",
+    "A classifier that was saved, instead of one trained on the data"
+  ),
+  cache: Flags.text(
+    "cache",
+    "folder",
+    "Where trained classifiers stay; the user's cache unless told"
+  ),
+  seed: Flags.whole("seed", "Of the samples; 0 unless told"),
+  batch: Flags.count("batch", "Samples at once; 64 unless told, or as many as there are to be"),
+  ...Sampling.flags,
+  ...Sampling.weights,
+  out: Flags.text("out", "file.json", "Write the evaluation of all runs together there, too"),
+  json: Flags.json,
+  quiet: Flags.yes("quiet", "Print nothing but errors")
+}
+
+type Given = Command.Command.Config.Infer<typeof flags>
+
+/** How far an evaluation is. */
+const view: Progress.View<Evaluate.Event> = () => (event) => {
+  switch (event._tag) {
+    case "Drawn": {
+      const { name, done, total } = event
+      return { lines: [], fraction: done / total, before: `${name} ${done}/${total}` }
+    }
+    case "Measured": {
+      const { name, fid, judgement } = event.figures
+      const told =
+        judgement === undefined ? "" : `, ${(100 * judgement.confident).toFixed(1)} % sure`
+      return { lines: [`${name}: FID ${fid.toPrecision(4)}${told}`] }
+    }
+    case "Finished":
+      return { lines: [] }
+  }
+}
+
+const run = Effect.fnUntraced(function* (given: Given) {
+  const { Evaluate, Inception, Progress } = yield* pipeline
+  const silent = given.quiet || given.json
+  const say = (text: string) => (silent ? Effect.void : Console.log(text))
+  const runs = yield* Runs.named(given.runs)
+  const how = yield* Sampling.asked(given)
+  const count = Option.getOrElse(given.count, () => 1000)
+  const batch = Option.getOrElse(given.batch, () => Math.min(64, count))
+  const subjects = yield* Effect.forEach(runs, ({ folder, name }) =>
+    Evaluate.ofRun(folder, {
+      ...how,
+      name,
+      batch,
+      fallback: given.fallback,
+      ...Flags.option("average", given.weights)
+    })
+  )
+  const config = Option.isSome(given.data)
+    ? given.data.value
+    : yield* Evaluate.dataOf(runs[0].folder, { fallback: given.fallback })
+  const parts = yield* Evaluate.open(config)
+  const extractor = Option.isSome(given.inception)
+    ? yield* Inception.extractor(yield* Inception.load(given.inception.value))
+    : undefined
+  const judged = Option.isSome(given.classifier) || parts.train.classes !== undefined
+  if (!judged && extractor === undefined) {
+    return yield* refuse(
+      `${parts.train.name}: it has no classes, so that no classifier can learn it: give Inception's weights by --inception`
+    )
+  }
+  const judge = judged ? yield* judgeOf(given, parts, say) : undefined
+  const options = {
+    ...parts,
+    judge,
+    extractor,
+    count,
+    ...Flags.option("reference", given.reference),
+    ...Flags.option("seed", given.seed)
+  }
+  const events = Evaluate.stream(subjects, options)
+  const last = yield* Stream.runLast(silent ? events : Progress.autoOf(view)(events))
+  const outcome = Option.getOrThrow(last) as Evaluate.Finished
+  const { evaluation } = outcome
+  yield* given.json
+    ? Console.log(JSON.stringify(Evaluate.toJson(evaluation)))
+    : say(`\n${Evaluate.show(evaluation)}\n`)
+  for (const { folder, name } of runs) {
+    if (!(yield* Runs.isRun(folder))) continue
+    yield* Evaluate.writeRun(folder, outcome, name)
+    yield* say(`evaluation of ${name} in ${folder}`)
+  }
+  if (Option.isSome(given.out)) {
+    yield* Evaluate.write(given.out.value, evaluation)
+    yield* say(`evaluation ${given.out.value}`)
+  }
+})
+
+/** The classifier, which may have to be trained first. */
+const judgeOf = Effect.fnUntraced(function* (
+  { classifier, cache }: Given,
+  parts: Evaluate.Parts,
+  say: (text: string) => Effect.Effect<void>
+) {
+  const { Evaluate } = yield* pipeline
+  const folder = Option.isSome(cache) ? cache.value : yield* Runs.cache
+  const where = Option.isSome(classifier) ? { file: classifier.value } : { cache: folder }
+  const judge = yield* Evaluate.judge(parts, {
+    ...where,
+    training: {
+      onStep: ({ step }) =>
+        step === 0 ? say(`trains a classifier on ${parts.train.name}, for ${folder}`) : Effect.void
+    }
+  })
+  yield* say(
+    `a classifier that finds the class of ${(100 * judge.accuracy).toFixed(1)} % of ${parts.test === undefined ? "the" : "held-out"} images`
+  )
+  return judge
+})
+
+export const evaluate = Command.make("evaluate", flags, (given) =>
+  Effect.flatMap(pipeline, ({ Devices }) =>
+    run(given).pipe(Effect.scoped, Effect.provide(Devices.layer), refusing)
+  )
+).pipe(
+  Command.withDescription(
+    Flags.paragraphs(
+      "How like real images the samples of runs are, and what they cost, side by side: FID, KID, precision and recall, the classes as a classifier sees them, parameters, multiply-accumulates and seconds.",
+      "The classifier is trained on the data themselves, once, and kept. Real images that were held out are the yardstick. Each run's folder gets an evaluation.json, which reports show."
+    )
+  ),
+  Command.withShortDescription("How like real images the samples of runs are"),
+  Command.withExamples([
+    { command: "odeon evaluate runs/mnist", description: "1000 samples, beside real digits" },
+    {
+      command: "odeon evaluate runs/cunet runs/unet --count 5000 --sampler ddim --steps 50",
+      description: "Two side by side"
+    },
+    {
+      command: "odeon evaluate runs/faces --data images:faces --inception inception.safetensors",
+      description: "FID proper"
+    }
+  ])
+)
