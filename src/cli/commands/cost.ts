@@ -5,9 +5,9 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Networks from "../../Pipeline/Networks.ts"
 import { fieldsOf, valueOf } from "../internal/fields.ts"
 import * as Flags from "../internal/flags.ts"
+import { networks } from "../internal/pipeline.ts"
 import { refusing } from "../internal/refusal.ts"
 
 export const cost = Command.make(
@@ -33,6 +33,7 @@ export const cost = Command.make(
     json: Flags.json
   },
   Effect.fnUntraced(function* ({ network: name, size, depth, config, set, json }) {
+    const Networks = yield* networks
     const fields = Option.isSome(config) ? yield* fieldsOf(config.value) : {}
     const told: Record<string, unknown> = {}
     for (const [key, text] of Object.entries(set)) told[key] = yield* valueOf(`--set ${key}`, text)

@@ -2,14 +2,15 @@
 import * as Console from "effect/Console"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Networks from "../../Pipeline/Networks.ts"
 import * as Flags from "../internal/flags.ts"
+import * as Lazy from "../internal/pipeline.ts"
 import { refusing } from "../internal/refusal.ts"
 
 export const networks = Command.make(
   "networks",
   { json: Flags.json },
   Effect.fnUntraced(function* ({ json }) {
+    const Networks = yield* Lazy.networks
     const rows = yield* Effect.forEach(Object.entries(Networks.presets), ([name, { about }]) =>
       Effect.map(Networks.preset(name), (network) => ({
         name,

@@ -119,7 +119,9 @@ export const naming =
   (what: string, configuration: Configuration) =>
   ({ message }: { readonly message: string }): CliError.UserError => {
     const [, path = "", why] = new RegExp(`^${what}: ([\\w.-]+): (.*)$`, "s").exec(message) ?? []
-    const from = originOf(configuration, path.split("."))
+    const from =
+      originOf(configuration, path.split(".")) ??
+      Object.entries(configuration.origins).find(([each]) => each.startsWith(`${path}.`))?.[1]
     return refuse(from === undefined ? message : `${path}: ${why} (told by ${from})`)
   }
 
