@@ -11,23 +11,12 @@ export const duration = (seconds: number): string => {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`
 }
 
-/** `0.0345`, `1.20e-5` */
-export const figure = (value: number): string =>
-  value === 0 || !Number.isFinite(value)
-    ? `${value}`
-    : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4
-      ? value.toPrecision(3)
-      : value.toExponential(2)
-
-/** `512 B`, `9.9 MB`: powers of ten. */
-export const bytes = (value: number): string => {
-  const units = ["B", "kB", "MB", "GB", "TB"]
-  const power = Math.min(
-    units.length - 1,
-    Math.max(0, Math.floor(Math.log10(Math.max(1, value)) / 3))
-  )
-  const scaled = value / 1000 ** power
-  return `${power === 0 ? scaled : scaled.toPrecision(3)} ${units[power]}`
+/** `0.0345`, `12.3`, `1,234`, `1.20e-5` */
+export const figure = (value: number): string => {
+  const size = Math.abs(value)
+  if (size === 0 || !Number.isFinite(value)) return `${value}`
+  if (size < 1e-2 || size >= 1e6) return value.toExponential(2)
+  return size < 100 ? value.toPrecision(3) : count(Math.round(value))
 }
 
 /** So much done, of a whole of 1. */
