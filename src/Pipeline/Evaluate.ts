@@ -150,7 +150,9 @@ export const Evaluation = Schema.Struct({
     name: Schema.String,
     dimension: Schema.Int,
     /** What was done to images of another size than the extractor's. */
-    resizing: Schema.String
+    resizing: Schema.String,
+    /** What features are divided by; 1 but for the judge's. */
+    scale: Schema.Number
   }),
   /** How many features of each set the kernel distance, precision, recall and score are of, at most. */
   features: Schema.Int,
@@ -592,7 +594,8 @@ const collecting = (
 /**
  * - `train`, `test`: see {@link Parts}; images of `train` are the reference, those of `test` the yardstick
  * - `judge`: tells classes; without one nothing is said of them
- * - `extractor`: of features; the judge itself unless told
+ * - `extractor`: of features; the judge itself unless told, whose features are divided by the root of their mean square over the reference,
+ *   so that distances do not depend on how large a classifier's numbers happen to be
  * - `count`: how many samples of each model; 1000 unless told
  * - `reference`: how many images of `train`, at most; 10,000 unless told
  * - `features`: how many features of a set are kept, at most; 2000 unless told
@@ -696,6 +699,13 @@ const validate = (subjects: ReadonlyArray<Subject>, options: Options): void => {
   // for a covariance, and the third neighbour
   for (const [name, value] of Object.entries({ count, reference, features })) whole(name, value, 4)
   whole("seed", seed, 0)
+  const { count: times = 1, size = 2 } = options.subsets ?? {}
+  whole("the number of subsets", times, 1)
+  const least = Math.min(count, reference, features, train.size, test?.size ?? count)
+  refuse(
+    Number.isSafeInteger(size) && size >= 2 && size <= least,
+    () => `a subset must have 2 to ${least} features, as many as there are of each set, not ${size}`
+  )
   for (const { name, shape } of [
     ...subjects,
     ...(test === undefined ? [] : [{ name: test.name, shape: test.shape }])
@@ -709,11 +719,25 @@ const validate = (subjects: ReadonlyArray<Subject>, options: Options): void => {
   }
 }
 
-/** One set compared with the reference. */
+/** The root of the mean square of features. */
+const scaleOf = ({ count, mean, scatter }: Metrics.Moments): number => {
+  const d = mean.length
+  let sum = 0
+  for (let k = 0; k < d; k++) sum += mean[k] ** 2 + scatter[k * (d + 1)] / count
+  return Math.sqrt(sum / d) || 1
+}
+
+const divided = ({ shape, data }: Metrics.Features, scale: number): Metrics.Features => ({
+  shape,
+  data: Float64Array.from(data, (each) => each / scale)
+})
+
+/** One set compared with the reference, their features divided by a scale. */
 const figuresOf = (
   name: string,
   reference: Collected,
   set: Collected,
+  scale: number,
   network: Source["network"],
   { subsets = {} }: Options
 ): Figures => {
@@ -723,8 +747,11 @@ const figuresOf = (
   return {
     name,
     count: set.count,
-    fid: Metrics.fid(reference.moments, set.moments),
-    kid: Metrics.kidOfSubsets(reference.features, set.features, { subsets: times, size }),
+    fid: Metrics.fid(reference.moments, set.moments) / scale ** 2,
+    kid: Metrics.kidOfSubsets(divided(reference.features, scale), divided(set.features, scale), {
+      subsets: times,
+      size
+    }),
     ...Metrics.precisionRecall(reference.features, set.features),
     ...(probabilities === undefined
       ? {}
@@ -764,6 +791,7 @@ export const stream = (
       const found = new Map<string, Figures>()
       const realImages = upTo(train, least)
       let reference: Collected | undefined
+      let scale = 1
 
       /** Looks at all images of a source, and tells how far it is. */
       const collected = (
@@ -799,6 +827,7 @@ export const stream = (
                   name,
                   reference as Collected,
                   sets.get(name) as Collected,
+                  scale,
                   source.network,
                   options
                 )
@@ -826,6 +855,7 @@ export const stream = (
           Effect.map(ofDataset(train.name, realImages).open, (source) =>
             collected(train.name, source, realImages.size, (set) => {
               reference = set
+              if (options.extractor === undefined) scale = scaleOf(set.moments)
             })
           )
         ),
@@ -849,7 +879,8 @@ export const stream = (
             extractor: {
               name: extractor.name,
               dimension: extractor.dimension,
-              resizing: extractor.resizing
+              resizing: extractor.resizing,
+              scale
             },
             features,
             ...(judge === undefined
@@ -895,7 +926,7 @@ export const run = Effect.fnUntraced(function* (
 
 // ── Showing it ───────────────────────────────────────────────────────────────────────────────────
 
-/** Throws `DataError` unless evaluations are alike. */
+/** What evaluations must have in common to be compared. */
 const conditionsOf = ({ reference, extractor, features, judge }: Evaluation): string =>
   JSON.stringify([reference, extractor, features, judge])
 

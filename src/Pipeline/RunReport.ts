@@ -216,7 +216,6 @@ const summary = Effect.fnUntraced(function* (runs: ReadonlyArray<Found>) {
         course?.steps ?? figures?.network?.steps,
         config && config.batch * config.accumulate,
         course?.seconds,
-        course?.secondsPerStep ?? figures?.network?.secondsPerStep,
         course?.loss,
         figures?.fid,
         figures?.judgement?.confident,
@@ -229,18 +228,21 @@ const summary = Effect.fnUntraced(function* (runs: ReadonlyArray<Found>) {
     { name: "network" },
     { name: "data" },
     { name: "parameters", format: "count" },
-    { name: "multiply-accumulates", unit: "an image", format: "count" },
+    { name: "MACs", unit: "an image", format: "count" },
     { name: "steps" },
     { name: "batch" },
     { name: "training", format: "seconds" },
-    { name: "a step", format: "seconds" },
-    { name: "loss", unit: "at the end" },
+    { name: "last loss" },
     { name: "FID" },
     { name: "sure", format: "percent" },
     { name: "sampling", unit: "an image", format: "seconds" }
   ]
-  const used = columns.map((_, c) => c === 0 || rows.some((row) => row[c] !== undefined))
+  // data that are the same stand above the table
+  const several = (c: number) => new Set(rows.map((row) => row[c])).size > 1
+  const known = (c: number) => rows.some((row) => row[c] !== undefined)
+  const used = columns.map(({ name }, c) => c === 0 || (name === "data" ? several(c) : known(c)))
   return Report.table({
+    caption: "MACs are the multiply-accumulates of one evaluation of the network",
     columns: columns.filter((_, c) => used[c]),
     rows: rows.map((row) => row.filter((_, c) => used[c]))
   })
@@ -294,11 +296,13 @@ const training = (runs: ReadonlyArray<Found>): ReadonlyArray<Report.Block> => {
   const byStep = lines("Loss over steps", "step", ({ events }) =>
     events.map(({ step }) => step + 1)
   )
-  const byTime = lines("Loss over time", "minutes of training", ({ events }) => {
-    let minutes = 0
+  const minutes = told.some(({ course }) => course.seconds > 180)
+  const unit = minutes ? "minutes" : "seconds"
+  const byTime = lines("Loss over time", `${unit} of training`, ({ events }) => {
+    let millis = 0
     return events.map(({ milliseconds }) => {
-      minutes += milliseconds / 60_000
-      return minutes
+      millis += milliseconds
+      return millis / (minutes ? 60_000 : 1000)
     })
   })
   const average =
@@ -314,6 +318,21 @@ const training = (runs: ReadonlyArray<Found>): ReadonlyArray<Report.Block> => {
     ...(skipped.length > 0 ? [Report.text(skipped.join(" "))] : []),
     ...none
   ]
+}
+
+/** A picture of each run that has one, in one figure. */
+const beside = (
+  runs: ReadonlyArray<Found>,
+  of: (run: Found) => Uint8Array | undefined,
+  alt: (name: string) => string,
+  caption: string
+): ReadonlyArray<Report.Block> => {
+  const pictures = runs.flatMap((run): ReadonlyArray<Report.Shown> => {
+    const picture = of(run)
+    const label = runs.length > 1 ? { label: run.name } : {}
+    return picture === undefined ? [] : [{ picture, alt: alt(run.name), ...label }]
+  })
+  return pictures.length === 0 ? [] : [Report.pictures(pictures, caption)]
 }
 
 /** What was drawn while it was learnt, and at the end. */
@@ -332,15 +351,11 @@ const samples = (runs: ReadonlyArray<Found>): ReadonlyArray<Report.Block> => [
           )
         ]
   ),
-  ...runs.flatMap(({ name, evaluated }) =>
-    evaluated === undefined
-      ? []
-      : [
-          Report.pictures(
-            [{ picture: evaluated, alt: `The first samples of ${name} that were evaluated` }],
-            `The first samples of ${name} that were evaluated, none left out.`
-          )
-        ]
+  ...beside(
+    runs,
+    ({ evaluated }) => evaluated,
+    (name) => `The first samples of ${name} that were evaluated`,
+    "The first samples that were evaluated, none left out."
   ),
   ...lacking(
     runs,
@@ -433,15 +448,11 @@ const denoising = Effect.fnUntraced(function* (runs: ReadonlyArray<Found>) {
       Denoise.table(part)
     ]
   })
-  const pictures = runs.flatMap(({ name, denoised }) =>
-    denoised === undefined
-      ? []
-      : [
-          Report.pictures(
-            [{ picture: denoised, alt: `Images, noisy images, and what ${name} made of them` }],
-            `From left to right: clean, noisy, blurred, and what ${name} made of it, where its PSNR is the highest; noise grows from above to below.`
-          )
-        ]
+  const pictures = beside(
+    runs,
+    ({ denoised }) => denoised,
+    (name) => `Images, noisy images, and what ${name} made of them`,
+    "From left to right: clean, noisy, blurred, and what the model made of it, where its PSNR is the highest; noise grows from above to below."
   )
   return [
     ...apart(parts.length),

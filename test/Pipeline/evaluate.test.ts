@@ -67,6 +67,11 @@ const featuresOf = (data: Dataset.Dataset, count: number) =>
     Effect.map((found) => (found._tag === "Some" ? found.value : expect.unreachable()))
   )
 
+const scaled = ({ shape, data }: Metrics.Features, scale: number): Metrics.Features => ({
+  shape,
+  data: Float64Array.from(data, (x) => x / scale)
+})
+
 const evaluation = Effect.cached(
   Evaluate.run([own, grey], { train, test, judge, count: 600, features: 400, shown: 5 })
 ).pipe(Effect.runSync)
@@ -78,6 +83,9 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
       Effect.gen(function* () {
         const { evaluation: found } = yield* evaluation
         const real = yield* featuresOf(train, 700)
+        const { scale } = found.extractor
+        const square = real.features.data.reduce((sum, x) => sum + x * x, 0)
+        expect(scale).toBeCloseTo(Math.sqrt(square / (700 * 16)), 6)
         const all = { real: [test, 300], own: [Digits.make({ seed: 2 }), 600] } as const
         const sets = { real: found.real, own: found.models[0] }
         for (const name of ["real", "own"] as const) {
@@ -90,10 +98,13 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
           const figures = sets[name] as Evaluate.Figures
           expect(figures.name).toBe(name)
           expect(figures.count).toBe(count)
-          expect(figures.fid).toBeCloseTo(Metrics.fid(real.features, features), 8)
-          const [a, b] = [first(real.features), first(features)]
+          const distance = Metrics.fid(scaled(real.features, scale), scaled(features, scale))
+          expect(figures.fid).toBeCloseTo(distance, 8)
+          const [a, b] = [real.features, features].map((each) => scaled(first(each), scale))
           const size = Math.min(400, count)
-          expect(figures.kid).toEqual(Metrics.kidOfSubsets(a, b, { subsets: 20, size }))
+          const kid = Metrics.kidOfSubsets(a, b, { subsets: 20, size })
+          expect(figures.kid.mean).toBeCloseTo(kid.mean, 8)
+          expect(figures.kid.deviation).toBeCloseTo(kid.deviation, 8)
           expect(figures).toMatchObject(Metrics.precisionRecall(a, b))
           expect(figures.score).toEqual(Metrics.inceptionScore(first(probabilities!)))
           const dark = Array.from({ length: count }, (_, i) => probabilities!.data[2 * i])
@@ -315,7 +326,7 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
           [[own], { seed: 0.5 }, /seed must be/],
           [[{ ...own, shape: [3, 28, 28] }], {}, /those of own/],
           [[own], { count: 601 }, /own: .*it has 600/],
-          [[own], { subsets: { size: 50 } }, /own: .*`size` must be/]
+          [[own], { subsets: { size: 50 } }, /a subset must have 2 to 10 features/]
         ]
         for (const [subjects, odd, message] of cases) {
           const found = yield* Effect.result(Evaluate.run(subjects, { ...good, ...odd }))

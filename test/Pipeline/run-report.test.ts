@@ -50,7 +50,7 @@ const evaluation = (name: string, fid: number): Evaluate.Evaluation => ({
   format: "odeon-evaluation",
   version: 1,
   reference: { name: "pairs", count: 500 },
-  extractor: { name: "an extractor", dimension: 8, resizing: "none" },
+  extractor: { name: "an extractor", dimension: 8, resizing: "none", scale: 1 },
   features: 100,
   judge: { name: "a classifier", classes: ["round", "square"], accuracy: 0.99 },
   seed: 0,
@@ -157,6 +157,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("reports of runs", (it)
       }
       // four grids, samples and examples, of each
       expect(count(html, "<img")).toBe(2 * (4 + 1 + 1))
+      expect(count(html, "the same noise each time")).toBe(2)
       expect(html).not.toMatch(/undefined|There is no|There are no|not to be compared/)
       expect(written.filter((each) => each.endsWith(".svg")).length).toBe(2 + 1 + 2)
     }).pipe(Effect.scoped)

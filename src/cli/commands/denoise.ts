@@ -52,7 +52,9 @@ const view: Progress.View<Denoise.Event> = () => (event) => {
   const { noise, steps, best } = chain
   const { psnr } = chain.chain[best.estimate - 1].estimate
   return {
-    lines: [`${model}, ε = ${noise}, ${steps} steps: ${psnr.toFixed(2)} dB`],
+    lines: [
+      `${model}, ε = ${noise}, ${steps} ${steps === 1 ? "step" : "steps"}: ${psnr.toFixed(2)} dB`
+    ],
     fraction: done / total,
     before: `${done}/${total}`
   }
