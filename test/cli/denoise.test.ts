@@ -1,0 +1,76 @@
+/** `odeon denoise`, as its users start it. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import { beforeAll, describe, expect, it } from "vitest"
+import { inFolder } from "../support/cli.ts"
+import { perform, write } from "../support/runs.ts"
+
+const { odeon, at } = inFolder()
+
+beforeAll(() =>
+  perform(Effect.andThen(write(at("one")), write(at("two"), { seed: 1, conditional: true })))
+)
+
+const small = ["--count", "3", "--levels", "0.1,0.3", "--steps", "1,2"]
+
+describe("odeon denoise", () => {
+  it("puts runs side by side, and writes what it found into their folders", async () => {
+    const { status, stdout, stderr } = await odeon([
+      "denoise",
+      "one",
+      "two",
+      ...small,
+      "--out",
+      "all"
+    ])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
+    const rows = stdout
+      .split("\n")
+      .filter((line) => /^(noisy|blurred, σ = [\d.]+|one|two) {2}/.test(line))
+    expect(rows).toHaveLength(2 * (2 + 2 * 2))
+    const read = (...names: ReadonlyArray<string>) =>
+      JSON.parse(Fs.readFileSync(at(...names, "denoise.json"), "utf8"))
+    const all = read("all")
+    expect(all.models.map(({ name }: { name: string }) => name)).toEqual(["one", "two"])
+    for (const [i, name] of ["one", "two"].entries()) {
+      expect(read(name)).toEqual({ ...all, models: [all.models[i]] })
+    }
+    for (const name of ["all", "one", "two"]) {
+      expect(Fs.existsSync(at(name, "denoise.png"))).toBe(true)
+    }
+  })
+
+  it("prints JSON and nothing else", async () => {
+    const { status, stdout, stderr } = await odeon([
+      "denoise",
+      "one",
+      ...small,
+      "--sampler",
+      "heun",
+      "--json"
+    ])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
+    const { models, count, sampler } = JSON.parse(stdout)
+    expect({ count, sampler }).toEqual({ count: 3, sampler: "Heun" })
+    expect(models[0].chains).toHaveLength(4)
+  })
+
+  it("says in a line what is wrong", async () => {
+    const cases = [
+      [["none"], /none: there is no such file or folder/],
+      [["one", "--levels", "0.1,,0.2"], /--levels: 0\.1,,0\.2 are no numbers/],
+      [["one", "--levels", "0"], /level of noise 0 is none/],
+      [["one", "--steps", "1.5"], /steps must be a whole number/],
+      [["one", "--count", "61"], /61 items/],
+      [["one", "--data", "moons"], /moons/],
+      [["one", "--lpips", "none.safetensors"], /none\.safetensors/]
+    ] as const
+    const ends = await Promise.all(cases.map(([args]) => odeon(["denoise", ...args])))
+    for (const [i, { status, stdout, stderr }] of ends.entries()) {
+      expect(stderr).toMatch(cases[i][1])
+      expect(stderr.trim().split("\n")).toHaveLength(1)
+      expect({ status, stdout }).toEqual({ status: 1, stdout: "" })
+    }
+  })
+})

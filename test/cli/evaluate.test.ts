@@ -1,0 +1,90 @@
+/** `odeon evaluate`, as its users start it. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import { beforeAll, describe, expect, it } from "vitest"
+import * as Classifier from "../../src/Pipeline/Classifier.ts"
+import * as Dataset from "../../src/Pipeline/Dataset.ts"
+import * as Digits from "../../src/Pipeline/Digits.ts"
+import { inFolder } from "../support/cli.ts"
+import { perform, write } from "../support/runs.ts"
+
+const { odeon, at } = inFolder()
+
+beforeAll(() =>
+  perform(
+    Effect.gen(function* () {
+      yield* write(at("one"))
+      yield* write(at("two"), { seed: 1 })
+      const digits = Dataset.take(Digits.make(), 60)
+      const classifier = yield* Classifier.forDataset(digits, { width: 4, features: 16 })
+      const trained = yield* Classifier.train(classifier, digits, { steps: 30 })
+      yield* Classifier.save(at("classifier.safetensors"), trained)
+    })
+  )
+)
+
+const small = ["--count", "12", "--steps", "2", "--classifier", "classifier.safetensors"]
+
+describe("odeon evaluate", () => {
+  it("puts runs side by side, and writes what it found into their folders", async () => {
+    const { status, stdout, stderr } = await odeon([
+      "evaluate",
+      "one",
+      "two",
+      ...small,
+      "--out",
+      "all.json"
+    ])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
+    expect(stdout).toMatch(/^model +images +FID +KID/m)
+    for (const name of ["real", "one", "two"])
+      expect(stdout).toMatch(new RegExp(`^${name} +12 `, "m"))
+    const read = (...names: ReadonlyArray<string>) =>
+      JSON.parse(Fs.readFileSync(at(...names), "utf8"))
+    const all = read("all.json")
+    expect(all.models.map(({ name }: { name: string }) => name)).toEqual(["one", "two"])
+    for (const [i, name] of ["one", "two"].entries()) {
+      expect(read(name, "evaluation.json")).toEqual({ ...all, models: [all.models[i]] })
+      expect(Fs.existsSync(at(name, "evaluation.png"))).toBe(true)
+    }
+  })
+
+  it("prints JSON and nothing else, of a checkpoint too, to which it adds nothing", async () => {
+    const [name] = Fs.readdirSync(at("one", "checkpoints"))
+    const checkpoint = Path.join("one", "checkpoints", name)
+    const before = Fs.readdirSync(at(checkpoint))
+    const { status, stdout, stderr } = await odeon([
+      "evaluate",
+      checkpoint,
+      ...small,
+      "--weights",
+      "weights",
+      "--json"
+    ])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
+    const { models, reference, judge } = JSON.parse(stdout)
+    expect(models[0]).toMatchObject({ name, count: 12, network: { steps: 4, evaluations: 2 } })
+    expect(reference).toEqual({ name: "digits", count: 60 })
+    expect(judge.classes).toHaveLength(10)
+    expect(Fs.readdirSync(at(checkpoint))).toEqual(before)
+  })
+
+  it("says in a line what is wrong", async () => {
+    const cases = [
+      [["none"], /none: there is no such file or folder/],
+      [["one", "./one"], /one is given twice/],
+      [["one", "--count", "0"], /--count is a whole number of at least 1/],
+      [["one", "--sampler", "ddmi"], /there is no "ddmi"/],
+      [["one", "--weights", "emma"], /no average "emma"/],
+      [["one", "--data", "digitz"], /digitz.*digits/],
+      [["one", "--inception", "classifier.safetensors"], /classifier\.safetensors/]
+    ] as const
+    const ends = await Promise.all(cases.map(([args]) => odeon(["evaluate", ...args])))
+    for (const [i, { status, stdout, stderr }] of ends.entries()) {
+      expect(stderr).toMatch(cases[i][1])
+      expect(stderr.trim().split("\n")).toHaveLength(1)
+      expect({ status, stdout }).toEqual({ status: 1, stdout: "" })
+    }
+  })
+})
