@@ -1,6 +1,5 @@
 /** `odeon denoise`, as its users start it. */
 import * as Fs from "node:fs"
-import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import { beforeAll, describe, expect, it } from "vitest"
 import { inFolder } from "../support/cli.ts"
@@ -60,10 +59,6 @@ describe("odeon denoise", () => {
     const cases = [
       [["none"], /none: there is no such file or folder/],
       [["one", "--levels", "0.1,,0.2"], /--levels: 0\.1,,0\.2 are no numbers/],
-      [["one", "--levels", "0"], /level of noise 0 is none/],
-      [["one", "--steps", "1.5"], /steps must be a whole number/],
-      [["one", "--count", "61"], /61 items/],
-      [["one", "--data", "moons"], /moons/],
       [["one", "--lpips", "none.safetensors"], /none\.safetensors/]
     ] as const
     const ends = await Promise.all(cases.map(([args]) => odeon(["denoise", ...args])))

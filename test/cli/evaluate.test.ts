@@ -74,10 +74,7 @@ describe("odeon evaluate", () => {
     const cases = [
       [["none"], /none: there is no such file or folder/],
       [["one", "./one"], /one is given twice/],
-      [["one", "--count", "0"], /--count is a whole number of at least 1/],
-      [["one", "--sampler", "ddmi"], /there is no "ddmi"/],
       [["one", "--weights", "emma"], /no average "emma"/],
-      [["one", "--data", "digitz"], /digitz.*digits/],
       [["one", "--inception", "classifier.safetensors"], /classifier\.safetensors/]
     ] as const
     const ends = await Promise.all(cases.map(([args]) => odeon(["evaluate", ...args])))
