@@ -262,7 +262,15 @@ export const ofModel = (
   name,
   shape: model.shape,
   open: Effect.gen(function* () {
-    const { batch = 64, sampler = Dpm.dpmpp2m(), secondsPerStep } = options
+    const { batch = 64, sampler = Dpm.dpmpp2m(), guidance = 1, secondsPerStep } = options
+    yield* attempt(() =>
+      demand(
+        guidance === 1 || model.classes !== undefined,
+        name,
+        "options",
+        () => "it knows no classes, so that there is no guidance: leave it out"
+      )
+    )
     const sampling = yield* Model.sampling(model, { ...options, batch, sampler })
     const { parameters, macs } = yield* attemptBuild(() => summaryOf(model))
     return {

@@ -186,6 +186,9 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
           extractor: coarse,
           count: 20
         })
+        const guided = Evaluate.ofModel("guided", model, { guidance: 2 })
+        const refused = yield* Effect.flip(Effect.scoped(guided.open))
+        expect(refused.message).toMatch(/guided: it knows no classes/)
         const summary = yield* Networks.costOf(network)
         const { network: costs, judgement, count } = found.models[0]
         expect(judgement).toBeUndefined()
