@@ -350,8 +350,8 @@ const plain = (config: Datasets.Config): Datasets.Config => {
 }
 
 /**
- * A data set's parts, without augmentation. What is drawn without an end is held out by another seed; data that are not in parts, and of
- * which `split` asks for one, are one part.
+ * A data set's parts, without augmentation. What is drawn without an end is held out by another seed. Data that are not in parts, and
+ * those of which `split` asks for another part than `train`, are one, of which nothing is held out.
  *
  * Fails as `Datasets.open`.
  *
@@ -368,7 +368,9 @@ export const open = Effect.fnUntraced(function* (config: Datasets.Config) {
     const seed = (record.seed ?? 0) + 1
     return { train, test: yield* Datasets.open({ ...record, seed }) } satisfies Parts
   }
-  if (!options.includes("split") || record.split !== undefined) return { train } satisfies Parts
+  if (!options.includes("split") || (record.split ?? "train") !== "train") {
+    return { train } satisfies Parts
+  }
   const test = yield* Effect.result(Datasets.open({ ...record, split: "test" }))
   if (test._tag === "Success") return { train, test: test.success } satisfies Parts
   const { failure } = test
