@@ -84,7 +84,7 @@ describe.concurrent("a run", () => {
     expect(other).toEqual({ status: 0, stdout: "", stderr: "" })
     const bytes = (folder: string) => Fs.readFileSync(at(folder, "000001.png"))
     expect(bytes("there").equals(bytes("here"))).toBe(true)
-  }, 60_000)
+  }, 120_000)
 
   for (const [signal, code] of [
     ["SIGINT", 130],
@@ -112,7 +112,7 @@ describe.concurrent("a run", () => {
         "ends after the step at hand, with a checkpoint; once more ends at once",
         `stopped after ${ended.step} of 1000000 steps; go on with: odeon train --out ${signal} --resume`
       ])
-    }, 60_000)
+    }, 120_000)
   }
 
   it("ends when its time is over, with a checkpoint", async () => {
@@ -123,7 +123,7 @@ describe.concurrent("a run", () => {
     expect(status).toBe(0)
     expect(events(stdout).at(-1)).toMatchObject({ _tag: "Ended", stopped: true })
     expect(checkpoints("timed").length).toBe(1)
-  }, 60_000)
+  }, 120_000)
 
   it("ends with a checkpoint, and without a word, when the reader of its output leaves", async () => {
     const { status, stderr } = await odeon(
@@ -136,5 +136,5 @@ describe.concurrent("a run", () => {
     )
     expect({ status, stderr }).toEqual({ status: 141, stderr: "" })
     expect(checkpoints("piped").length).toBe(1)
-  }, 60_000)
+  }, 120_000)
 })

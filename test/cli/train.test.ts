@@ -69,7 +69,7 @@ describe("the configuration of a training", () => {
       'odeon: stepz: there is no such field; did you mean "steps"? (told by ODEON_TRAIN_STEPZ)\n'
     )
     expect(Fs.existsSync(at("runs"))).toBe(false)
-  }, 60_000)
+  }, 120_000)
 
   const refuses = (what: string, args: ReadonlyArray<string>, says: string) =>
     it(`refuses ${what} in one line`, async () => {
@@ -116,6 +116,11 @@ describe("the configuration of a training", () => {
     "a folder that is not there to sample from",
     ["sample", "nowhere"],
     "cannot read nowhere: there is no such file or folder"
+  )
+  refuses(
+    "a picture that is none",
+    ["sample", "nowhere", "--grid", "grid.txt"],
+    "--grid: grid.txt does not end in .png, .webp, .jpg, .jpeg"
   )
   refuses(
     "a sampler that there is not",

@@ -76,9 +76,22 @@ const head = ({ shape: [items, ...rest], data }: Images.Images, most: number): I
   return { dtype: "float32", shape: [count, ...rest], data: data.slice(0, count * each) }
 }
 
+/** What names may end in, which is found out before the work and not after it. */
+const endings = {
+  grid: [".png", ".webp", ".jpg", ".jpeg"],
+  strip: [".png", ".webp", ".jpg", ".jpeg"],
+  animation: [".webp", ".gif"]
+} as const
+
 const run = Effect.fnUntraced(function* (given: Given) {
   const { Images, Model, Progress } = yield* pipeline
   const paths = yield* Path.Path
+  for (const [name, known] of Object.entries(endings)) {
+    const path = Option.getOrUndefined(given[name as keyof typeof endings])
+    if (path !== undefined && !known.some((ending) => path.toLowerCase().endsWith(ending))) {
+      return yield* refuse(`--${name}: ${path} does not end in ${known.join(", ")}`)
+    }
+  }
   const how = yield* Sampling.asked(given)
   const model = yield* Model.load(given.from, {
     fallback: given.fallback,

@@ -25,6 +25,17 @@ const isReaderLeft = (error: unknown): boolean => {
   return code === "EPIPE" || isReaderLeft(cause) || isReaderLeft(reason)
 }
 
+/** What a failure says, of one of the system what the system says. */
+const said = (error: Error): string => {
+  const { module, cause } = ((error as { readonly reason?: unknown }).reason ?? {}) as {
+    readonly module?: string
+    readonly cause?: unknown
+  }
+  return module === "Stdio" && cause instanceof Error
+    ? `what there is to print cannot be written: ${cause.message}`
+    : error.message
+}
+
 /** Whatever Odeon says is wrong with what it was given; pure code throws it. Other defects stay what they are. */
 export const refusing = <A, E extends Error, R>(
   effect: Effect.Effect<A, E, R>
@@ -35,7 +46,7 @@ export const refusing = <A, E extends Error, R>(
         ? new ReaderLeft()
         : error instanceof CliError.UserError
           ? error
-          : refuse(error.message)
+          : refuse(said(error))
     ),
     Effect.catchDefect((defect) =>
       defect instanceof Error && "_tag" in defect
