@@ -31,8 +31,8 @@ export interface Chart {
   readonly title: string
   /** What is seen, for those who cannot. */
   readonly description: string
-  /** How its height follows from its width: by a fixed rule, by its rows, or as a square. */
-  readonly form: "wide" | "rows" | "square"
+  /** How its height follows from its width: by a fixed rule, by its rows, as a square, or of several charts side by side. */
+  readonly form: "wide" | "rows" | "square" | "panels"
   /** Without size, title and style. */
   readonly specification: Specification
   /** The names in the legend, if there is one. */
@@ -689,6 +689,41 @@ export const scatter = (options: ScatterOptions): Chart => {
 }
 
 /**
+ * Charts of the same series side by side, or one below the other where there is no room, under one legend: what the same lines are under
+ * other conditions. What tells them apart is best said in the titles of their y axes. Throws `DataError` if there are none, or one is not
+ * as wide as may be, or their series differ.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const panels = (options: Titled & { readonly charts: ReadonlyArray<Chart> }): Chart => {
+  const { title, charts } = options
+  const [first] = charts
+  if (first === undefined) throw failure("empty", title, "there is nothing to draw")
+  const odd = charts.find(
+    ({ form, names }) => form !== "wide" || names.join("\n") !== first.names.join("\n")
+  )
+  if (odd !== undefined) {
+    throw failure(
+      "options",
+      title,
+      `"${odd.title}" has not the series of the others, or their form`
+    )
+  }
+  const shared = { color: "shared", strokeDash: "shared", shape: "shared" }
+  return {
+    title,
+    description: options.description ?? charts.map(({ description }) => description).join(" "),
+    form: "panels",
+    names: first.names,
+    specification: {
+      concat: charts.map(({ specification }) => specification),
+      resolve: { scale: shared, legend: shared }
+    }
+  }
+}
+
+/**
  * Any other chart, of a Vega-Lite specification that holds its data itself (`data: { values }`).
  *
  * @since 0.1.0
@@ -768,8 +803,28 @@ const configuration = {
   }
 }
 
-const sizeOf = (form: Chart["form"], width: number, legendRows: number) => {
+/** Between panels. */
+const spacing = 24
+
+/** What stands beside a panel, the labels of its axes. */
+const margin = 40
+
+/** The least that a panel is wide, with that. */
+const leastPanel = 200
+
+const sizeOf = (
+  { form, specification }: Chart,
+  width: number,
+  legendRows: number
+): Readonly<Record<string, unknown>> => {
   switch (form) {
+    case "panels": {
+      const all = specification.concat as ReadonlyArray<object>
+      const columns = Math.max(1, Math.min(all.length, Math.floor(width / leastPanel)))
+      const own = Math.floor((width - 12 - (columns - 1) * spacing) / columns) - margin
+      const height = Math.round(100 + 0.3 * own)
+      return { concat: all.map((each) => ({ ...each, width: own, height })), columns, spacing }
+    }
     case "wide":
       return {
         width,
@@ -848,7 +903,7 @@ export const toSvg = (
 ): Effect.Effect<string, DataError> => {
   const { width = 640, heading = true } = options
   const id = escape(options.id ?? "chart")
-  const { title, form, names, specification } = chart
+  const { title, names, specification } = chart
   return Effect.flatMap(libraries, ({ vega, vegaLite }) =>
     Effect.tryPromise({
       try: async () => {
@@ -860,7 +915,7 @@ export const toSvg = (
           columns: Math.max(1, Math.min(names.length, Math.floor(width / (longest * 8 + 48)))),
           // Vega takes letters for wider than they are
           labelLimit: 1.4 * width - 60,
-          ...(form === "rows" && { offset: 8 }),
+          ...(chart.form === "rows" && { offset: 8 }),
           ...(names.length < 2 && { disable: true })
         }
         const problems: Array<string> = []
@@ -876,7 +931,7 @@ export const toSvg = (
         }
         const whole = {
           ...specification,
-          ...sizeOf(form, width, Math.ceil(names.length / legend.columns)),
+          ...sizeOf(chart, width, Math.ceil(names.length / legend.columns)),
           ...(heading && { title: inLines(shown(title), width / 12.2) }),
           config: { ...configuration, legend: { ...configuration.legend, ...legend } }
         }

@@ -149,7 +149,21 @@ export interface Table {
   readonly rows: ReadonlyArray<ReadonlyArray<Cell>>
   /** The rows that take no part in what is best, such as real data; from 0 on. */
   readonly unranked?: ReadonlyArray<number>
+  /** Titles within it, each above a row; what is best is so among the rows under one title. */
+  readonly groups?: ReadonlyArray<Group>
   readonly caption?: string
+}
+
+/**
+ * Rows of a table under a title of their own.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Group {
+  readonly title: string
+  /** The first of them, from 0 on. */
+  readonly row: number
 }
 
 /**
@@ -280,7 +294,7 @@ export const pictures = (pictures: ReadonlyArray<Shown>, caption?: string): Pict
  * @category constructors
  */
 export const table = (options: Omit<Table, "kind">): Table => {
-  const { columns, rows, unranked = [] } = options
+  const { columns, rows, unranked = [], groups = [] } = options
   if (columns.length === 0) throw failure("empty", "report", "a table has at least one column")
   for (const [i, row] of rows.entries()) {
     if (row.length !== columns.length) {
@@ -291,7 +305,7 @@ export const table = (options: Omit<Table, "kind">): Table => {
       )
     }
   }
-  const strange = unranked.find((i) => rows[i] === undefined)
+  const strange = [...unranked, ...groups.map(({ row }) => row)].find((i) => rows[i] === undefined)
   if (strange !== undefined) {
     throw failure("options", "report", `a table of ${rows.length} rows has no row ${strange}`)
   }
@@ -446,20 +460,34 @@ const caption = (label: string, ...sentences: ReadonlyArray<string | undefined>)
 
 const sentence = (text: string): string => (/[.!?]$/.test(text.trim()) ? text : `${text}.`)
 
+/** Of a row, the first and the one after the last of those that are ranked with it. */
+const groupOf = ({ rows, groups = [] }: Pick<Table, "rows" | "groups">, row: number) => {
+  const starts = [0, ...groups.map((each) => each.row), rows.length].toSorted((a, b) => a - b)
+  const next = starts.findIndex((start) => start > row)
+  return [starts[next - 1], starts[next]] as const
+}
+
 const tableToHtml = (block: Table, counters: Counters): string => {
-  const { columns, rows, unranked = [] } = block
-  const ranked = rows.filter((_, i) => !unranked.includes(i))
+  const { columns, rows, unranked = [], groups = [] } = block
   const id = `table-${++counters.table}`
   const of = columns.map((column, c) => {
     const numbers = rows.map((row) => row[c]).filter((cell) => typeof cell === "number")
-    const finite = ranked
-      .map((row) => row[c])
-      .filter((cell) => Number.isFinite(cell)) as Array<number>
     const numeric = numbers.length > 0 || rows.every((row) => row[c] === undefined)
-    const best = column.best === "low" ? Math.min(...finite) : Math.max(...finite)
+    /** The best of those that are ranked with a row, if there are others. */
+    const bestBeside = (r: number): number | undefined => {
+      const [start, end] = groupOf(block, r)
+      const finite = rows.slice(start, end).flatMap((row, i) => {
+        const cell = row[c]
+        return typeof cell === "number" && Number.isFinite(cell) && !unranked.includes(start + i)
+          ? [cell]
+          : []
+      })
+      if (column.best === undefined || finite.length < 2) return undefined
+      return column.best === "low" ? Math.min(...finite) : Math.max(...finite)
+    }
     return {
       show: formatterOf(column, numbers),
-      best: column.best === undefined || finite.length < 2 ? undefined : best,
+      best: rows.map((_, r) => (unranked.includes(r) ? undefined : bestBeside(r))),
       align: column.align ?? (numeric && c > 0 ? "right" : "left")
     }
   })
@@ -476,7 +504,7 @@ const tableToHtml = (block: Table, counters: Counters): string => {
     if (cell === undefined) return "–"
     if (typeof cell === "string") return escape(cell)
     const shown = of[c].show(cell)
-    return cell === of[c].best && !unranked.includes(r) ? `<strong>${shown}</strong>` : shown
+    return cell === of[c].best[r] ? `<strong>${shown}</strong>` : shown
   }
   const lines = rows.map((row, r) => {
     const cells = row.map((cell, c) =>
@@ -485,9 +513,17 @@ const tableToHtml = (block: Table, counters: Counters): string => {
         : `<td${classOf(c)}>${cellOf(cell, c, r)}</td>`
     )
     const kind = unranked.includes(r) ? ' class="unranked"' : ""
-    return `<tr${kind}>${cells.join("")}</tr>`
+    const titles = groups.flatMap(({ row, title }) =>
+      row === r
+        ? [
+            `<tr class="group"><th scope="rowgroup" colspan="${columns.length}"><span>${escape(title)}</span></th></tr>\n`
+          ]
+        : []
+    )
+    return `${titles.join("")}<tr${kind}>${cells.join("")}</tr>`
   })
-  const bold = of.some(({ best }) => best !== undefined) ? "Best values in bold." : undefined
+  const ranked = of.some(({ best }) => best.some((each) => each !== undefined))
+  const bold = ranked ? "Best values in bold." : undefined
   return (
     `<figure class="table" id="${id}">${caption(`Table ${counters.table}`, block.caption && sentence(block.caption), bold)}\n` +
     // what scrolls can be reached from the keyboard
@@ -497,12 +533,12 @@ const tableToHtml = (block: Table, counters: Counters): string => {
 }
 
 /**
- * A table as lines of text, for a terminal: columns apart by two spaces, numbers as its page shows them.
+ * A table as lines of text, for a terminal: columns apart by two spaces, numbers as its page shows them, groups after an empty line.
  *
  * @since 0.1.0
  * @category conversions
  */
-export const tableToText = ({ columns, rows }: Omit<Table, "kind">): string => {
+export const tableToText = ({ columns, rows, groups = [] }: Omit<Table, "kind">): string => {
   const cells = columns.map((column, c) => {
     const numbers = rows.map((row) => row[c]).filter((cell) => typeof cell === "number")
     const show = formatterOf(column, numbers)
@@ -515,12 +551,18 @@ export const tableToText = ({ columns, rows }: Omit<Table, "kind">): string => {
     const right = column.align === "right" || (c > 0 && numbers.length > 0)
     return [head, ...shown].map((text) => (right ? text.padStart(width) : text.padEnd(width)))
   })
-  return Array.from({ length: rows.length + 1 }, (_, r) =>
+  const lines = Array.from({ length: rows.length + 1 }, (_, r) =>
     cells
       .map((column) => column[r])
       .join("  ")
       .trimEnd()
-  ).join("\n")
+  )
+  return lines
+    .flatMap((line, r) => [
+      ...groups.flatMap(({ row, title }) => (row + 1 === r ? ["", title] : [])),
+      line
+    ])
+    .join("\n")
 }
 
 const chartToHtml = Effect.fnUntraced(function* ({ chart, caption: said }: Figure, number: number) {
@@ -541,19 +583,24 @@ const chartToHtml = Effect.fnUntraced(function* ({ chart, caption: said }: Figur
 })
 
 const picturesToHtml = Effect.fnUntraced(function* (block: Pictures, number: number) {
+  const prepared = yield* Effect.forEach(block.pictures, prepare)
+  // of many, large ones have half of the page each, and small ones a quarter
+  const broad = prepared.some(({ width }) => width > columnWidth / 2)
   const many = block.pictures.length > 2
-  const all = yield* Effect.forEach(block.pictures, (shown) =>
-    Effect.map(prepare(shown), ({ bytes, format, width, height }) => {
-      const label = shown.label === undefined ? "" : `<span>${escape(shown.label)}</span>`
-      const smooth = width > columnWidth ? ' class="smooth"' : ""
-      return (
-        `<div>${label}<img${smooth} width="${width}" height="${height}" alt="${escape(shown.alt)}" ` +
-        `src="data:image/${format};base64,${Buffer.from(bytes).toString("base64")}"></div>`
-      )
-    })
-  )
+  const kind = many ? (broad ? "pictures many broad" : "pictures many") : "pictures"
+  /** The least that they may be drawn at: what is made smaller would lose pixels where edges are hard. */
+  const room = many && !broad ? columnWidth / 4 : widths.narrow
+  const all = prepared.map(({ bytes, format, width, height }, i) => {
+    const { label, alt } = block.pictures[i]
+    const above = label === undefined ? "" : `<span>${escape(label)}</span>`
+    const smooth = width > room ? ' class="smooth"' : ""
+    return (
+      `<div>${above}<img${smooth} width="${width}" height="${height}" alt="${escape(alt)}" ` +
+      `src="data:image/${format};base64,${Buffer.from(bytes).toString("base64")}"></div>`
+    )
+  })
   return (
-    `<figure id="figure-${number}">\n<div class="pictures${many ? " many" : ""}">\n${all.join("\n")}\n</div>\n` +
+    `<figure id="figure-${number}">\n<div class="${kind}">\n${all.join("\n")}\n</div>\n` +
     `${caption(`Figure ${number}`, block.caption)}</figure>`
   )
 })

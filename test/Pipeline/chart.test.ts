@@ -151,6 +151,12 @@ describe("a chart", () => {
       y: "y",
       square: true,
       series: [{ name: "all", x: [0, 3], y: [1, 2] }]
+    }),
+    panels: Chart.panels({
+      title: "Both",
+      charts: [1, 10].map((by) =>
+        lines([line("one", [3 * by, 2, 1]), line("two", [1, 2 * by, 4])], { y: `by ${by}` })
+      )
     })
   }
 
@@ -293,6 +299,34 @@ describe("lines", () => {
     expect(refusal(() => lines([line("a", [1])], { y })).message).toBe(
       'chart "Loss": the domain of "y" is from a number to a greater one, both positive, not 0 to 1'
     )
+  })
+})
+
+describe("panels", () => {
+  const one = lines([line("one", [1, 2]), line("two", [2, 1])], { y: "left" })
+  const other = lines([line("one", [30, 10]), line("two", [10, 20])], { y: "right" })
+  const panels = Chart.panels({ title: "Both", charts: [one, other] })
+
+  it("stand side by side under one legend, or one below the other", async () => {
+    const placed = async (width: number) => {
+      const svg = await parsed(panels, { width })
+      expect(Number(svg.attributes.width)).toBeLessThanOrEqual(width)
+      expect(Number(svg.attributes.width)).toBeGreaterThan(0.85 * width)
+      expect(strokes(svg)).toHaveLength(4)
+      const texts = Markup.all(svg, "text").map(Markup.textOf)
+      for (const name of ["one", "two", "left", "right"]) {
+        expect(texts.filter((each) => each === name)).toHaveLength(1)
+      }
+      return Number(svg.attributes.height)
+    }
+    expect(await placed(320)).toBeGreaterThan(1.5 * (await placed(640)))
+  })
+
+  it("are of the same series", () => {
+    const charts = [one, lines([line("three", [1])])]
+    expect(refusal(() => Chart.panels({ title: "Odd", charts })).reason).toBe("options")
+    expect(refusal(() => Chart.panels({ title: "None", charts: [] })).reason).toBe("empty")
+    expect(refusal(() => Chart.panels({ title: "Deep", charts: [panels] })).reason).toBe("options")
   })
 })
 

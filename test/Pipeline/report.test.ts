@@ -293,6 +293,64 @@ describe("blocks", () => {
     }
   })
 
+  it("have rows under titles, the best of each among themselves", async () => {
+    const table = Report.table({
+      columns: [{ name: "a" }, { name: "b", best: "high" }],
+      rows: [
+        ["x", 9],
+        ["y", 1],
+        ["z", 2],
+        ["x", 3],
+        ["y", 4]
+      ],
+      unranked: [0],
+      groups: [
+        { title: "first", row: 0 },
+        { title: "second", row: 3 }
+      ]
+    })
+    const root = await page(table)
+    expect(texts(root, "strong")).toEqual(["2", "4"])
+    const [body] = Markup.all(root, "tbody")
+    expect(Markup.all(body, "tr").map((row) => texts(row, "th")[0])).toEqual([
+      "first",
+      "x",
+      "y",
+      "z",
+      "second",
+      "x",
+      "y"
+    ])
+    const [head] = Markup.all(body, "th")
+    expect(head.attributes).toMatchObject({ scope: "rowgroup", colspan: "2" })
+    expect(Report.tableToText(table).split("\n")).toEqual([
+      "a  b",
+      "",
+      "first",
+      "x  9",
+      "y  1",
+      "z  2",
+      "",
+      "second",
+      "x  3",
+      "y  4"
+    ])
+    const groups = [{ title: "none", row: 5 }]
+    expect(refusal(() => Report.table({ ...table, groups })).message).toMatch(/has no row 5/)
+  })
+
+  it("give large pictures half of the page, and small ones a quarter", async () => {
+    const broad = async (width: number, count: number) => {
+      const picture: Images.Picture = { ...dot, width, data: new Uint8Array(2 * width) }
+      const all = Array.from({ length: count }, () => ({ picture, alt: "one" }))
+      const root = await page(Report.pictures(all))
+      return Markup.all(root, "div").flatMap(({ attributes }) => attributes.class ?? [])
+    }
+    expect(await broad(880, 3)).toEqual(["pictures many broad"])
+    expect(await broad(120, 3)).toEqual(["pictures many"])
+    expect(await broad(880, 2)).toEqual(["pictures"])
+  })
+
   it("refuse bytes that are no picture", async () => {
     const report = Report.make({
       title: "Title",

@@ -25,7 +25,7 @@ const recoloured = Object.entries(dark)
 /** The widths that charts are drawn at: for a column of text, and for a phone. */
 export const widths = { wide: 680, narrow: 350 } as const
 
-/** Wider pictures are made smaller to fit, where hard edges would drop pixels. */
+/** Of a column of text. */
 export const columnWidth = 680
 
 export const style = `
@@ -66,6 +66,7 @@ svg { display: block; max-width: 100%; height: auto }
 .narrow { display: none }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem }
 .pictures.many { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.4rem), 1fr)) }
+.pictures.broad { grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr)) }
 .pictures > div { min-width: 0 }
 .pictures span { display: block; margin-bottom: .3rem; color: var(--muted); font: .8125rem/1.4 var(--sans) }
 img { display: block; max-width: 100%; height: auto; image-rendering: pixelated }
@@ -82,6 +83,9 @@ thead th { vertical-align: bottom; font-weight: 600; white-space: nowrap }
 abbr { text-decoration: none }
 tbody th { font-weight: 400 }
 tbody .unranked > * { color: var(--muted) }
+tbody .group th { padding-top: 1rem; font-weight: 600 }
+tbody tr.group:first-child th { padding-top: .45rem }
+.group span { position: sticky; left: 0 }
 tbody tr + tr { border-top: 1px solid var(--line) }
 td.right, th.right { text-align: right }
 td.right { white-space: nowrap }
@@ -107,6 +111,7 @@ pre {
   .scroll tbody th, .scroll thead th:first-child {
     position: sticky; left: 0; max-width: 9.5rem; background: var(--paper); box-shadow: 1px 0 var(--line);
   }
+  .scroll .group th { position: static; max-width: none; box-shadow: none }
   .scroll th { padding-right: .6rem }
   dl { grid-template-columns: minmax(6rem, 42%) 1fr }
   dt { padding-right: 1rem }
@@ -134,7 +139,7 @@ pre {
   p { orphans: 3; widows: 3 }
   figure, tr, dl > div { break-inside: avoid }
   figure.table, figure.code { break-inside: auto }
-  figcaption:first-child { break-after: avoid }
+  figcaption:first-child, .group { break-after: avoid }
   figure > :not(figcaption):has(+ figcaption) { break-after: avoid }
   thead { display: table-header-group }
   .scroll { overflow: visible }
