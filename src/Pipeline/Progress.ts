@@ -210,6 +210,8 @@ export const linesOf =
           const now = yield* Clock.currentTimeMillis
           const { lines, fraction, before = "", after = [] } = show(event, now)
           const all = [...lines]
+          // something new has begun
+          if (fraction !== undefined && fraction < told) told = 0
           if (fraction !== undefined && fraction !== told) {
             const waited = now - latest
             if (fraction === 1 || waited >= (fraction - told >= 0.01 ? soon : late)) {

@@ -239,6 +239,27 @@ describe("lines", () => {
   )
 })
 
+it.effect("lines tell of each thing, one after the other", () =>
+  Effect.gen(function* () {
+    const { provide, text } = given(false)
+    const view: Progress.View<readonly [name: string, done: number]> =
+      () =>
+      ([name, done]) => ({ lines: [], fraction: done / 10, before: name })
+    const events = ["one", "two"].flatMap((name) =>
+      Array.from({ length: 10 }, (_, i) => [name, i + 1] as const)
+    )
+    yield* Stream.fromIterable(events).pipe(
+      Stream.tap(() => TestClock.adjust(2000)),
+      Progress.linesOf(view),
+      Stream.runDrain,
+      provide
+    )
+    expect(text().trimEnd().split("\n")).toEqual(
+      events.map(([name, done]) => `${name} (${10 * done} %)`)
+    )
+  })
+)
+
 describe("JSON", () => {
   it.effect("has an object a line for each event", () =>
     Effect.gen(function* () {
