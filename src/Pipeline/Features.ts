@@ -103,7 +103,8 @@ export interface Options<P> {
   readonly batch?: number
   /**
    * What becomes of images of another size: `bilinear` takes the value at each new pixel's centre between the four nearest, without
-   * smoothing, as the published FID does; `none` refuses them. `bilinear` unless told.
+   * smoothing, as FID is computed with PyTorch (pytorch-fid; TensorFlow's first code for it takes the pixels' corners instead of their
+   * centres); `none` refuses them. `bilinear` unless told.
    */
   readonly resize?: "bilinear" | "none"
 }

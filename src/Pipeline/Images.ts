@@ -14,6 +14,7 @@ import * as Path from "effect/Path"
 import type { Metadata, Sharp } from "sharp"
 import { DType, Shape, type Tensor } from "../Tensor/index.ts"
 import * as Files from "./Files.ts"
+import { attempt, ofByte } from "./internal/data.ts"
 import { DataError } from "./PipelineError.ts"
 
 /**
@@ -106,17 +107,6 @@ export interface AnimationOptions extends GridOptions, EncodeOptions {
 const failure = (reason: DataError["reason"], source: string, message: string) =>
   new DataError({ source, reason, message: `${source}: ${message}` })
 
-/** The `DataError`s that pure code throws, as failures. */
-const attempt = <A>(build: () => A): Effect.Effect<A, DataError> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(build())
-    } catch (error) {
-      if (error instanceof DataError) return Effect.fail(error)
-      throw error
-    }
-  })
-
 /** A whole number not below the least, of an option. */
 const checkWhole = (name: string, value: number, least: number) => {
   if (!Number.isSafeInteger(value) || value < least) {
@@ -154,6 +144,18 @@ const dimensionsOf = ({ shape, data }: Images): Dimensions => {
 }
 
 const byteOf = (value: number) => Math.max(0, Math.min(255, Math.round(127.5 * (value + 1))))
+
+/**
+ * Images as their files have them, in 8 bits: what {@link decode} gives of what {@link encode} wrote without loss. What is not finite, of
+ * which there are no files, stays as it is.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const rounded = (images: Images): Images => ({
+  ...images,
+  data: images.data.map((value) => (Number.isFinite(value) ? ofByte[byteOf(value)] : value))
+})
 
 /** An image, as it is named to people. */
 interface Cell {

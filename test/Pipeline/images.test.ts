@@ -201,6 +201,29 @@ layer(NodeServices.layer)("files of pictures", (it) => {
     )
   }
 
+  it.effect("hold what images are when they are rounded", () =>
+    Effect.promise(() =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.float({ min: -2, max: 2, noNaN: true }), { minLength: 1, maxLength: 40 }),
+          async (values) => {
+            const given = images([1, 1, 1, values.length], values)
+            const bytes = await Effect.runPromise(Images.toPng(given, 0))
+            const found = await Effect.runPromise(Images.decode(bytes, { channels: 1 }))
+            expect(Images.rounded(given)).toEqual(found)
+            expect(Images.rounded(found)).toEqual(found)
+          }
+        ),
+        { numRuns: 40 }
+      )
+    )
+  )
+
+  it("leave what is not finite to be found", () => {
+    const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+    expect([...Images.rounded(images([1, 1, 1, 3], odd)).data]).toEqual(odd)
+  })
+
   it.effect("have as many channels as they were written with", () =>
     Effect.gen(function* () {
       for (const channels of [1, 3, 4]) {
