@@ -15,7 +15,7 @@ import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { HostRandom, Shape, type Tensor } from "../Tensor/index.ts"
-import { attempt, checked, demand, hash, itemsOf, ofByte } from "./internal/data.ts"
+import { attempt, checked, demand, hash, itemsOf, writeBytes } from "./internal/data.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
 import type { Seed } from "./Sample.ts"
 
@@ -220,7 +220,7 @@ export const fromArrays = (arrays: Arrays): Dataset => {
           to.set(given.subarray(from, from + each), at)
         }
       : (to: Float32Array, at: number, from: number) => {
-          for (let i = 0; i < each; i++) to[at + i] = ofByte[given[from + i]]
+          writeBytes(given.subarray(from, from + each), to, at)
         }
   return {
     name,

@@ -224,10 +224,12 @@ const cifar = Effect.fnUntraced(function* (path: string, given: string | undefin
   if (parts.length === 0) return yield* ImageFolder.read(path)
   const part = parts.find((name) => name.split(".")[0] === split)
   if (part !== undefined) return yield* ImageFolder.read(paths.join(path, part))
+  const own =
+    given === undefined ? `; to take that, tell its own path, ${paths.join(path, parts[0])}` : ""
   return yield* dataError(
     path,
     "empty",
-    `there is no part "${split}" in it, but ${parts.join(", ")}`
+    `there is no part "${split}" in it, but ${parts.join(", ")}${own}`
   )
 })
 

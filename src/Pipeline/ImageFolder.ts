@@ -7,11 +7,11 @@
  */
 import * as Effect from "effect/Effect"
 import { Shape } from "../Tensor/index.ts"
-import type * as Dataset from "./Dataset.ts"
 import { fromArrays } from "./Dataset.ts"
-import { attempt, checked, dataError, demand, hash, itemsOf, ofByte } from "./internal/data.ts"
+import { attempt, dataError, demand, hash, writeBytes } from "./internal/data.ts"
 import * as Pixels from "./internal/pixels.ts"
 import * as Source from "./internal/source.ts"
+import * as stored from "./internal/stored.ts"
 
 /**
  * - `channels`: 1 for grey, 3 for colour; those of the first picture unless told
@@ -35,8 +35,7 @@ export interface Options {
   readonly cache?: number | undefined
 }
 
-/** How many pictures are read at the same time. */
-const concurrency = 8
+const { concurrency } = Pixels
 
 const isPicture = (name: string): boolean =>
   /\.(?:png|jpe?g|webp)$/i.test(name) &&
@@ -64,29 +63,6 @@ const classesOf = (source: string, names: ReadonlyArray<string>) => {
   return { classes, labels: parts.map(([name]) => numbers.get(name) as number) }
 }
 
-const show = ([channels, height, width]: Pixels.ImageShape): string =>
-  `${height}×${width} ${channels === 1 ? "grey" : "colour"}`
-
-/** What there is to say against a picture that is not as the first. */
-const oddity = (
-  path: string,
-  own: Pixels.ImageShape,
-  first: Pixels.ImageShape,
-  { channels, size }: Options
-) => {
-  const resized = size === undefined && (own[1] !== first[1] || own[2] !== first[2])
-  // grey ones are colour ones too
-  if (!resized && (channels !== undefined || own[0] <= first[0])) return undefined
-  const remedy = resized
-    ? "the size that all are brought to (size)"
-    : "the channels that all are to have (channels)"
-  return dataError(
-    path,
-    "shape",
-    `it is ${show(own)}, but the first picture is ${show(first)}: tell ${remedy}`
-  )
-}
-
 /**
  * The data set of a folder or of a `.tar` archive, packed by gzip or not: items `[channels, height, width]` with values from −1 to 1, in
  * the order of their paths. If the pictures lie in folders, each folder is a class; those in it belong to the class too.
@@ -102,27 +78,10 @@ const oddity = (
  * @category reading
  */
 export const read = Effect.fnUntraced(function* (path: string, options: Options = {}) {
-  const { channels, size, fit = "crop", background = "white", cache = 512 * 2 ** 20 } = options
-  const [height, width] = typeof size === "object" ? size : [size, size]
-  const sizes = size === undefined ? [] : [height, width]
-  const isColour = yield* Pixels.isColour(background)
-  yield* attempt(() => {
-    demand(
-      sizes.every((side = 0) => Number.isInteger(side) && side > 0 && side <= 2 ** 14),
-      path,
-      "options",
-      () => `the size must be whole numbers from 1 to ${2 ** 14}, not ${size}`
-    )
-    demand(
-      channels === undefined || channels === 1 || channels === 3,
-      path,
-      "options",
-      () => `there are 1 or 3 channels, not ${channels}`
-    )
-    demand(isColour, path, "options", () => `there is no colour "${background}"`)
-  })
+  const { cache = 512 * 2 ** 20 } = options
+  const wanted = yield* Pixels.wantedOf(path, options)
   const all = (yield* Source.isFolder(path))
-    ? yield* Source.folderEntries(path)
+    ? yield* Source.folderEntries(path, isPicture)
     : yield* Source.tarEntries(path)
   const entries = all
     .filter(({ name }) => isPicture(name))
@@ -143,13 +102,12 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
     return yield* Effect.fail(dataError(path, "empty", message))
   }
 
-  const wanted: Pixels.Wanted = { channels, height, width, crop: fit === "crop", background }
   const first = yield* Effect.flatMap(one.read, (bytes) => Pixels.decode(bytes, one.path, wanted))
-  const shape = first.shape
+  const { shape } = first
   const each = Shape.size(shape)
   const alike = { ...wanted, channels: shape[0] }
-  const odd = (own: Pixels.ImageShape, entry: Source.Entry) =>
-    oddity(entry.path, own, first.own, options)
+  const decoded = (entry: Source.Entry) =>
+    Effect.flatMap(entry.read, (bytes) => Pixels.decode(bytes, entry.path, alike))
   /** The first that is not as the others, by a look at each. */
   const checkEach = <E>(
     look: (entry: Source.Entry, index: number) => Effect.Effect<Pixels.ImageShape, E>
@@ -157,18 +115,15 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
     Effect.gen(function* () {
       const shapes = yield* Effect.forEach(entries, look, { concurrency })
       for (const [i, entry] of entries.entries()) {
-        const error = odd(shapes[i], entry)
-        if (error !== undefined) return yield* Effect.fail(error)
+        const error = Pixels.oddity(entry.path, shapes[i], first.own, wanted)
+        if (error !== undefined) return yield* error
       }
     })
 
   if (entries.length * each <= cache) {
     const bytes = new Uint8Array(entries.length * each)
-    yield* checkEach(
-      Effect.fnUntraced(function* (entry, index) {
-        const { own, pixels } = yield* Effect.flatMap(entry.read, (file) =>
-          Pixels.decode(file, entry.path, alike)
-        )
+    yield* checkEach((entry, index) =>
+      Effect.map(decoded(entry), ({ own, pixels }) => {
         if (pixels.length === each) bytes.set(pixels, index * each)
         return own
       })
@@ -176,7 +131,7 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
     return yield* attempt(() => fromArrays({ name: path, shape, bytes, ...known }))
   }
 
-  if (size === undefined || channels === undefined) {
+  if (wanted.height === undefined || wanted.channels === undefined) {
     yield* checkEach(({ read, path }) =>
       Effect.flatMap(read, (bytes) => Pixels.shapeOf(bytes, path))
     )
@@ -187,33 +142,24 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
     const found = kept.get(index)
     if (found !== undefined) return found
     const entry = entries[index]
-    const { own, pixels } = yield* Effect.flatMap(entry.read, (file) =>
-      Pixels.decode(file, entry.path, alike)
-    )
+    const { own, pixels } = yield* decoded(entry)
     // a file may change after all
-    const error = odd(own, entry)
-    if (error !== undefined) return yield* Effect.fail(error)
+    const error = Pixels.oddity(entry.path, own, first.own, wanted)
+    if (error !== undefined) return yield* error
     if ((kept.size + 1) * each <= cache) kept.set(index, pixels)
     return pixels
   })
-  const set: Dataset.Dataset = {
-    name: path,
-    size: entries.length,
-    shape,
-    classes: known?.classes,
-    fingerprint: hash([names, lengths, known?.classes, alike]),
-    read: Effect.fnUntraced(function* (draws) {
-      yield* attempt(() => {
-        for (const { index } of draws) checked(path, entries.length, index)
-      })
-      const all = yield* Effect.forEach(draws, ({ index }) => pixelsOf(index), { concurrency })
-      const data = new Float32Array(draws.length * each)
-      all.forEach((pixels, i) => {
-        for (let k = 0; k < each; k++) data[i * each + k] = ofByte[pixels[k]]
-      })
-      const labels = known && Int32Array.from(draws, ({ index }) => known.labels[index])
-      return itemsOf(shape, data, labels)
+  return yield* attempt(() =>
+    stored.dataset({
+      ...{ name: path, size: entries.length, shape, ...known },
+      fingerprint: hash([names, lengths, known?.classes, alike]),
+      write: (indices, to) =>
+        Effect.forEach(
+          indices,
+          (index, place) =>
+            Effect.map(pixelsOf(index), (pixels) => writeBytes(pixels, to, place * each)),
+          { concurrency, discard: true }
+        )
     })
-  }
-  return set
+  )
 })

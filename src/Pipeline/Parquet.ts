@@ -14,7 +14,7 @@ import type { AsyncBuffer, FileMetaData, SchemaTree } from "hyparquet"
 import { Shape, Suggestion } from "../Tensor/index.ts"
 import { type Dataset, fromArrays } from "./Dataset.ts"
 import type * as ImageFolder from "./ImageFolder.ts"
-import { attempt, dataError, demand, hash, ofByte } from "./internal/data.ts"
+import { attempt, dataError, demand, hash, writeBytes } from "./internal/data.ts"
 import * as Pixels from "./internal/pixels.ts"
 import * as Source from "./internal/source.ts"
 import * as stored from "./internal/stored.ts"
@@ -39,8 +39,7 @@ export interface Options extends Omit<ImageFolder.Options, "classes"> {
 
 const names = { image: ["image", "img"], label: ["label", "labels", "fine_label"] } as const
 
-/** How many pictures are decoded at the same time. */
-const concurrency = 8
+const { concurrency } = Pixels
 
 /** Loaded when it is needed. */
 const library = Effect.promise(async () => ({
@@ -58,8 +57,9 @@ const partOf = (name: string): string | undefined => {
 /** The files of a part, in their order. */
 const shards = Effect.fnUntraced(function* (path: string, split: string | undefined) {
   if (!(yield* Source.isFolder(path))) return [path]
-  const all = (yield* Source.folderEntries(path))
-    .filter(({ name }) => /\.parquet$/i.test(name) && !/(?:^|\/)\./.test(name))
+  const isShard = (name: string) => /\.parquet$/i.test(name) && !/(?:^|\/)\./.test(name)
+  const all = (yield* Source.folderEntries(path, isShard))
+    .filter(({ name }) => isShard(name))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
   const parts = new Set(all.map(({ name }) => partOf(name)))
   const wanted = split ?? "train"
@@ -233,34 +233,6 @@ const open = Effect.fnUntraced(function* (
   return { columns, count: ends.at(-1) ?? 0, groups }
 })
 
-const show = ([channels, height, width]: Pixels.ImageShape): string =>
-  `${height}×${width} ${channels === 1 ? "grey" : "colour"}`
-
-/** What pictures are to be, if that makes sense. */
-const wantedOf = Effect.fnUntraced(function* (
-  path: string,
-  { channels, size, fit = "crop", background = "white" }: Options
-) {
-  const [height, width] = typeof size === "object" ? size : [size, size]
-  const isColour = yield* Pixels.isColour(background)
-  return yield* attempt((): Pixels.Wanted => {
-    demand(
-      [height, width].every((side) => side === undefined || (Number.isInteger(side) && side > 0)),
-      path,
-      "options",
-      () => `the size must be whole numbers above 0, not ${size}`
-    )
-    demand(
-      channels === undefined || channels === 1 || channels === 3,
-      path,
-      "options",
-      () => `there are 1 or 3 channels, not ${channels}`
-    )
-    demand(isColour, path, "options", () => `there is no colour "${background}"`)
-    return { channels, height, width, crop: fit === "crop", background }
-  })
-})
-
 /**
  * The data set of a Parquet file, or of a folder of them: items `[channels, height, width]` with values from −1 to 1, in the order of the
  * files' names and of their rows. Pictures are taken as `ImageFolder.read` takes them. Beyond `cache`, 512 MiB of pixels unless told, they
@@ -283,7 +255,7 @@ export const read: (
 ) => Effect.Effect<Dataset, DataError | FileError, FileSystem.FileSystem | Path.Path> =
   Effect.fnUntraced(function* (path: string, options: Options = {}) {
     const files = yield* FileSystem.FileSystem
-    const wanted = yield* wantedOf(path, options)
+    const wanted = yield* Pixels.wantedOf(path, options)
     const paths = yield* shards(path, options.split)
     const opened = (shard: string) => open(files, shard, options)
     const heads = yield* Effect.forEach(paths, (shard) => Effect.scoped(opened(shard)))
@@ -302,18 +274,10 @@ export const read: (
     let alike = wanted
     const encoded: Array<Row> = []
     const labels: Array<number> = []
-    /** What there is to say against a picture that is not as the first. */
-    const check = (own: Pixels.ImageShape, source: string) =>
-      attempt(() => {
-        const { own: of } = first as NonNullable<typeof first>
-        const sizes = options.size !== undefined || (own[1] === of[1] && own[2] === of[2])
-        // grey ones are colour ones too
-        const channels = options.channels !== undefined || own[0] <= of[0]
-        demand(sizes && channels, source, "shape", () => {
-          const remedy = sizes ? "channels that all are to have" : "size that all are brought to"
-          return `its picture is ${show(own)}, but the first is ${show(of)}: tell the ${remedy} (${sizes ? "channels" : "size"})`
-        })
-      })
+    const check = (own: Pixels.ImageShape, source: string) => {
+      const { own: of } = first as NonNullable<typeof first>
+      return Pixels.oddity(source, own, of, wanted) ?? Effect.void
+    }
     const take = Effect.fnUntraced(function* (row: Row, index: number) {
       if (pixels === undefined) {
         if (options.size !== undefined && options.channels !== undefined) return
@@ -365,9 +329,7 @@ export const read: (
             Effect.fnUntraced(function* (index, place) {
               const { bytes, source } = encoded[index]
               const { pixels } = yield* Pixels.decode(bytes, source, alike)
-              for (let i = 0; i < pixels.length; i++) {
-                to[place * pixels.length + i] = ofByte[pixels[i]]
-              }
+              writeBytes(pixels, to, place * pixels.length)
             }),
             { concurrency, discard: true }
           )

@@ -137,6 +137,18 @@ describe.each(ways)("with %o", (way) => {
     expect(plainly.classes).toBeUndefined()
   })
 
+  it("follows links to folders, but not around", async () => {
+    const one = await plain(1, 1, 0)
+    const elsewhere = folder({ "1.png": one, "in/2.png": one })
+    const path = folder({ "dog/1.png": one })
+    Fs.symlinkSync(elsewhere, Path.join(path, "cat"))
+    Fs.symlinkSync(path, Path.join(path, "cow"))
+    Fs.symlinkSync(Path.join(path, "nowhere"), Path.join(path, "hen"))
+    const set = await open(path, way)
+    expect(set.classes).toEqual(["cat", "dog"])
+    expect((await items(set)).labels).toEqual([0, 0, 1])
+  })
+
   it("reads archives", async () => {
     const files = {
       "./all/": "",
@@ -231,12 +243,12 @@ describe.each(ways)("with %o", (way) => {
     expect(await failure(path, way)).toMatchObject({
       reason: "shape",
       source: Path.join(path, "c.png"),
-      message: `${path}/c.png: it is 3×2 colour, but the first picture is 2×3 colour: tell the size that all are brought to (size)`
+      message: `${path}/c.png: the picture is 3×2 colour, but the first is 2×3 colour: tell the size that all are brought to (size)`
     })
     expect((await open(path, { ...way, size: 2 })).size).toBe(4)
     const mixed = folder({ "a.png": await plain(1, 1, 9), "b.png": await plain(1, 1, 1, 2, 3) })
     expect((await failure(mixed, way)).message).toMatch(
-      /b\.png: it is .* colour, .* grey: tell the channels/
+      /b\.png: the picture is .* colour, .* grey: tell the channels/
     )
     expect((await open(mixed, { ...way, channels: 3 })).shape).toEqual([3, 1, 1])
   })

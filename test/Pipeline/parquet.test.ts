@@ -115,11 +115,11 @@ layer(NodeServices.layer)("read", (it) => {
       for (const cache of [0, 1000]) {
         expect(yield* refused(fixture("odd"), { image: "sizes", cache })).toEqual([
           "shape",
-          "odd.parquet: row 1: its picture is 3×5 colour, but the first is 3×4 colour: tell the size that all are brought to (size)"
+          "odd.parquet: row 1: the picture is 3×5 colour, but the first is 3×4 colour: tell the size that all are brought to (size)"
         ])
         expect(yield* refused(fixture("odd"), { image: "channels", cache })).toEqual([
           "shape",
-          "odd.parquet: row 1: its picture is 3×4 colour, but the first is 3×4 grey: tell the channels that all are to have (channels)"
+          "odd.parquet: row 1: the picture is 3×4 colour, but the first is 3×4 grey: tell the channels that all are to have (channels)"
         ])
         const [reason, message] = yield* refused(fixture("odd"), { image: "text", cache })
         expect([reason, message]).toEqual([

@@ -34,6 +34,11 @@ export const attempt = <A>(build: () => A): Effect.Effect<A, DataError> =>
 /** What a byte stands for. */
 export const ofByte = Float32Array.from({ length: 256 }, (_, byte) => byte / 127.5 - 1)
 
+/** Writes what bytes stand for, from a place on. */
+export const writeBytes = (bytes: Uint8Array, to: Float32Array, at: number): void => {
+  for (let i = 0; i < bytes.length; i++) to[at + i] = ofByte[bytes[i]]
+}
+
 /** A hash of some arrays and of what can be written as JSON. */
 export const hash = (about: unknown, ...arrays: ReadonlyArray<ArrayBufferView>): string => {
   const all = Crypto.createHash("sha256").update(JSON.stringify(about))

@@ -1,7 +1,11 @@
 /** Pictures as the bytes of items. */
 import * as Effect from "effect/Effect"
 import type { Sharp } from "sharp"
-import { dataError } from "./data.ts"
+import type { Options } from "../ImageFolder.ts"
+import { attempt, dataError, demand } from "./data.ts"
+
+/** How many pictures are read and decoded at the same time. */
+export const concurrency = 8
 
 /** What pictures are made to be; what is left out is as the picture has it. */
 export interface Wanted {
@@ -18,7 +22,7 @@ export interface Wanted {
 export type ImageShape = readonly [channels: 1 | 3, height: number, width: number]
 
 /** Native code, loaded when it is needed. */
-const codec = Effect.promise(async () => (await import("sharp")).default)
+export const codec = Effect.promise(async () => (await import("sharp")).default)
 
 const formats = ["png", "jpeg", "webp"]
 
@@ -82,7 +86,7 @@ export const decode = Effect.fnUntraced(function* (
 })
 
 /** Whether a colour is one that can be painted with. */
-export const isColour = (colour: string) =>
+const isColour = (colour: string) =>
   Effect.map(codec, (sharp) => {
     try {
       sharp().flatten({ background: colour })
@@ -91,3 +95,52 @@ export const isColour = (colour: string) =>
       return false
     }
   })
+
+const longest = 2 ** 14
+
+/** What pictures are to be, if that makes sense. */
+export const wantedOf = Effect.fnUntraced(function* (
+  source: string,
+  { channels, size, fit = "crop", background = "white" }: Omit<Options, "classes" | "cache">
+) {
+  const [height, width] = typeof size === "object" ? size : [size, size]
+  const sides = size === undefined ? [] : [height, width]
+  const painted = yield* isColour(background)
+  return yield* attempt((): Wanted => {
+    const refuseUnless = (holds: boolean, why: () => string) =>
+      demand(holds, source, "options", why)
+    refuseUnless(
+      sides.every((side = 0) => Number.isInteger(side) && side > 0 && side <= longest),
+      () => `the size must be whole numbers from 1 to ${longest}, not ${size}`
+    )
+    refuseUnless(
+      channels === undefined || channels === 1 || channels === 3,
+      () => `there are 1 or 3 channels, not ${channels}`
+    )
+    refuseUnless(painted, () => `there is no colour "${background}"`)
+    return { channels, height, width, crop: fit === "crop", background }
+  })
+})
+
+const show = ([channels, height, width]: ImageShape): string =>
+  `${height}×${width} ${channels === 1 ? "grey" : "colour"}`
+
+/** What there is to say against a picture that is not as the first, where it is not told what all are made to be. */
+export const oddity = (
+  source: string,
+  own: ImageShape,
+  first: ImageShape,
+  { channels, height }: Wanted
+) => {
+  const resized = height === undefined && (own[1] !== first[1] || own[2] !== first[2])
+  // grey ones are colour ones too
+  if (!resized && (channels !== undefined || own[0] <= first[0])) return undefined
+  const remedy = resized
+    ? "the size that all are brought to (size)"
+    : "the channels that all are to have (channels)"
+  return dataError(
+    source,
+    "shape",
+    `the picture is ${show(own)}, but the first is ${show(first)}: tell ${remedy}`
+  )
+}

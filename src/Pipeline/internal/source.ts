@@ -2,7 +2,9 @@
 import * as Zlib from "node:zlib"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import type { Header } from "tar-stream"
 import * as Files from "../Files.ts"
@@ -51,20 +53,40 @@ export interface Entry {
   readonly read: Effect.Effect<Uint8Array, DataError | FileError>
 }
 
-/** The files in a folder and in the folders in it. */
-export const folderEntries = Effect.fnUntraced(function* (folder: string) {
+/**
+ * What is in a folder and in the folders in it, those that links lead to among them, though none twice. Files that are wanted are known by
+ * their names, so that there is no need to ask of each what it is.
+ */
+export const folderEntries = Effect.fnUntraced(function* (
+  folder: string,
+  isWanted: (name: string) => boolean
+) {
   const [files, paths] = [yield* FileSystem.FileSystem, yield* Path.Path]
-  const names = yield* Effect.mapError(files.readDirectory(folder, { recursive: true }), (error) =>
-    errorOf("cannot read", folder, error)
-  )
+  const failing = (path: string) => (error: PlatformError) => errorOf("cannot read", path, error)
+  const names: Array<string> = []
+  const begun = new Set<string>()
+  const folders = [""]
+  for (const inner of folders) {
+    const place = paths.join(folder, inner)
+    const real = yield* Effect.mapError(files.realPath(place), failing(place))
+    if (begun.has(real)) continue
+    begun.add(real)
+    for (const each of yield* Effect.mapError(files.readDirectory(place), failing(place))) {
+      const name = inner === "" ? each : `${inner}/${each}`
+      names.push(name)
+      if (isWanted(name)) continue
+      const info = yield* Effect.option(files.stat(paths.join(folder, name)))
+      if (Option.isSome(info) && info.value.type === "Directory") folders.push(name)
+    }
+  }
   return names.map((name): Entry => {
     const path = paths.join(folder, name)
     const size = Effect.mapBoth(files.stat(path), {
       onSuccess: ({ size }) => Number(size),
-      onFailure: (error) => errorOf("cannot read", path, error)
+      onFailure: failing(path)
     })
     const read = Effect.provideService(Files.read(path), FileSystem.FileSystem, files)
-    return { name: name.replaceAll(paths.sep, "/"), path, size, read }
+    return { name, path, size, read }
   })
 })
 
