@@ -39,8 +39,9 @@ export interface Ema {
 }
 
 /**
- * The average after an update, β·average + (1 − β)·parameters, in three passes over the numbers: average + (1 − β)·(parameters − average).
- * `beta` is a float32 scalar or a number. Throws `TrainError` for an average of other parameters.
+ * The average after an update, β·average + (1 − β)·parameters, in three passes over the numbers: average + share·(parameters − average).
+ * `share` is 1 − β, a float32 scalar or a number: of a β near 1, which most are, float32 has fewer digits than of that. Throws `TrainError`
+ * for an average of other parameters.
  *
  * @since 0.1.0
  * @category combinators
@@ -48,9 +49,9 @@ export interface Ema {
 export const update = (
   average: Numbers,
   parameters: Numbers,
-  beta: Tensor.Tensor<readonly []> | number
+  share: Tensor.Tensor<readonly []> | number
 ): Numbers => {
-  const weight = typeof beta === "number" ? Tensor.scalar(1 - beta) : Tensor.sub(1, beta)
+  const weight = typeof share === "number" ? Tensor.scalar(share) : share
   return Object.fromEntries(
     Object.entries(average).map(([path, old]): [string, Tensor.Tensor] => {
       demand(

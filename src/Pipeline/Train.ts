@@ -50,7 +50,8 @@ import {
 } from "../Tensor/index.ts"
 import * as Dataset from "./Dataset.ts"
 import * as Ema from "./Ema.ts"
-import { attempt } from "./internal/attempt.ts"
+import { attempt, type BuildError } from "./internal/attempt.ts"
+import { demand, requireAll } from "./internal/config.ts"
 import type { LearningRate } from "./LearningRate.ts"
 import * as Optimizer from "./Optimizer.ts"
 import { type DataError, type FileError, TrainError } from "./PipelineError.ts"
@@ -272,6 +273,11 @@ export interface RunOptions {
    * samples.
    */
   readonly marks?: ReadonlyArray<number>
+  /**
+   * Called with the events of each call to the device at the moment when the training stands behind it, for books that must agree with where
+   * it stands: the stream's reader may be interrupted before they come.
+   */
+  readonly record?: (events: ReadonlyArray<Event>) => void
 }
 
 /**
@@ -314,7 +320,7 @@ const specsOf = ({ data, batch, accumulate = 1, averages = {} }: Options) => ({
   key: Tensor.spec([2], "uint32"),
   rate: Tensor.spec([]),
   count: Tensor.spec([]),
-  betas: Object.fromEntries(Object.keys(averages).map((name) => [name, Tensor.spec([])]))
+  shares: Object.fromEntries(Object.keys(averages).map((name) => [name, Tensor.spec([])]))
 })
 
 type Told = Program.Tensors<ReturnType<typeof specsOf>>
@@ -386,7 +392,7 @@ const update = (
   })
   const averaged = Object.keys(averages).map((name) => [
     name,
-    Ema.update(state.averages[name], next.parameters, told.betas[name] as never)
+    Ema.update(state.averages[name], next.parameters, told.shares[name] as never)
   ])
   return [
     {
@@ -400,16 +406,9 @@ const update = (
 
 /** Throws `TrainError` for options that make no sense. */
 const validate = (options: Options): void => {
-  const refuse = (holds: boolean, message: string) => {
-    if (!holds) throw new TrainError({ reason: "options", message: `Train.make: ${message}` })
-  }
+  const refuse = (holds: boolean, message: string) => demand(holds, "Train.make", message)
   const whole = { batch: options.batch, accumulate: options.accumulate ?? 1 }
-  for (const [name, value] of Object.entries(whole)) {
-    refuse(
-      Number.isSafeInteger(value) && value >= 1,
-      `${name} must be a whole number of at least 1, not ${value}`
-    )
-  }
+  requireAll("Train.make", "count", whole)
   refuse(
     Number.isSafeInteger(options.seed),
     `seed must be a whole number below 2^53, not ${options.seed}`
@@ -424,6 +423,7 @@ const validate = (options: Options): void => {
       /^[\w-]+$/.test(name),
       `an average's name is made of letters, digits, "_" and "-", unlike ${JSON.stringify(name)}`
     )
+    refuse(name !== "weights", 'the name "weights" is that of the weights without averaging')
   }
   Dataset.draws(options.data, { batch: whole.batch * whole.accumulate, seed: options.seed })
 }
@@ -435,41 +435,17 @@ const validate = (options: Options): void => {
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.fnUntraced(function* (options: Options) {
-  const { task, data, optimizer, rate, batch, accumulate = 1, averages = {}, from } = options
+export const make = Effect.fnUntraced(function* (given: Options) {
+  // what it begins with is not to be held on to: no closure here sees `given`, `from` or `start`
+  const { from, weights: _, ...options } = given
+  const { task, data, rate, batch, accumulate = 1, averages = {} } = options
   yield* attempt(() => validate(options))
   const device = yield* Device.Device
   // of its own, so that its state is there for whatever the caller's scope does after it was made and before it closes
   const scope = yield* Scope.fork(yield* Effect.scope)
 
-  const given = from?.weights ?? options.weights
-  const weights: unknown =
-    given === undefined
-      ? yield* attempt(() => Parameter.init(task.parameters, options.seed))
-      : yield* Parameter.load(task.parameters, given)
-  const { trainable, frozen } = Parameter.split(task.parameters, weights) as unknown as {
-    readonly trainable: HostArrays
-    readonly frozen: HostArrays
-  }
-  const constants = Program.constants(frozen) as unknown as Numbers
-  const begin = yield* device.evaluate(
-    optimizer.init(Program.constants(trainable) as unknown as Numbers)
-  )
-  const start: Carried<Tensor.HostArray> = {
-    parameters: trainable,
-    optimizer:
-      from === undefined ? begin : yield* attempt(() => restored(begin, from.optimizer, optimizer)),
-    averages: yield* averagesOf(task.parameters, Object.keys(averages), trainable, from)
-  }
-  const specs = specsOf(options)
-  const program = yield* attempt(() =>
-    Program.makeUnsafe(
-      [start, specs],
-      ([state, told]) => update(options, constants, state as never, told as never),
-      { name: "training" }
-    )
-  )
-  const fold = yield* device.fold(program as never)
+  const { start, frozen } = yield* beginning(given)
+  const fold = yield* device.fold(yield* programOf(options, start, frozen))
 
   // ── where it stands ──
   let holder = yield* Scope.fork(scope)
@@ -480,15 +456,28 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const lock = yield* Semaphore.make(1)
 
   const key = HostRandom.foldIn(HostRandom.key(options.seed), 1)
-  const batches = yield* batchesOf(options, step)
+  const batches = batchesOf(options, step, scope)
+
+  /** What is wrong with what the host tells of a step, if anything is: it would spoil all that comes after. */
+  const oddOf = (at: number): string | undefined => {
+    const update = at - skipped
+    const told = [
+      ["the learning rate", rate(update)] as const,
+      ...Object.entries(averages).map(
+        ([name, { decay }]) => [`the decay of the average ${name}`, decay(update)] as const
+      )
+    ]
+    const odd = told.find(([, value]) => !Number.isFinite(value))
+    return odd && `${odd[0]} must be a finite number, not ${odd[1]}`
+  }
 
   /** The inputs of some steps. */
   const inputsOf = (all: ReadonlyArray<Dataset.Batch>, first: number) => {
     const updates = all.map((_, i) => first + i - skipped)
-    const column = (f: (i: number) => number) => ({
+    const column = (f: (update: number) => number) => ({
       shape: [all.length],
       dtype: "float32" as const,
-      data: Float32Array.from(all, (_, i) => f(i))
+      data: Float32Array.from(updates, f)
     })
     return {
       data: stacked(all.map((each) => each.data)),
@@ -496,12 +485,13 @@ export const make = Effect.fnUntraced(function* (options: Options) {
         ? {}
         : { labels: stacked(all.map((each) => each.labels as Tensor.HostArray)) }),
       key: HostRandom.toHostArray(all.map((_, i) => HostRandom.foldIn(key, first + i))),
-      rate: column((i) => rate(updates[i])),
-      count: column((i) => updates[i] + 1),
-      betas: Object.fromEntries(
+      rate: column(rate),
+      count: column((update) => update + 1),
+      // near 1, a decay itself would lose digits as float32
+      shares: Object.fromEntries(
         Object.entries(averages).map(([name, average]) => [
           name,
-          column((i) => average.decay(updates[i]))
+          column((update) => 1 - average.decay(update))
         ])
       )
     }
@@ -515,82 +505,96 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     }
   }
 
-  /** Some steps from where it stands: the state after them, in a scope of its own, and what they tell. */
-  const tried = Effect.fnUntraced(function* (all: ReadonlyArray<Dataset.Batch>) {
+  /** Some steps from where it stands: the state after them, in a scope of its own, and what they tell. To be called where nothing interrupts. */
+  const tried = Effect.fnUntraced(function* (
+    all: ReadonlyArray<Dataset.Batch>,
+    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  ) {
     const next = yield* Scope.fork(scope)
     const [last, told] = yield* fold
       .run(state as never, inputsOf(all, step) as never, { stepsPerCall: all.length })
       .pipe(
         Scope.provide(next),
-        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : Scope.close(next, exit)))
+        restore,
+        Effect.onError((cause) => Scope.close(next, Exit.failCause(cause)))
       )
     return { next, last: last as unknown, told: told as unknown as HostArrays }
   })
 
-  const keep = Effect.fnUntraced(function* ({
-    next,
-    last
-  }: {
-    next: Scope.Closeable
-    last: unknown
-  }) {
-    const before = holder
-    state = last
-    holder = next
-    yield* Scope.close(before, Exit.void)
-  })
-
-  /** At most so many steps, in one call unless one is not finite. */
-  const advance = Effect.fnUntraced(function* (most: number) {
-    const begun = performance.now()
-    const all = yield* batches.peek(Math.min(most, pace))
-    let result = yield* tried(all)
-    const { loss, norm } = result.told
-    const bad = all.findIndex(
-      (_, i) => !Number.isFinite(loss.data[i]) || !Number.isFinite(norm.data[i])
+  /** At most so many steps, in one call unless one is not finite. Once there is a state after them, nothing comes between it and the books. */
+  const advance = (most: number, record: NonNullable<RunOptions["record"]>) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const begun = performance.now()
+        let sound = 0
+        while (sound < Math.min(most, pace) && oddOf(step + sound) === undefined) sound++
+        if (sound === 0) {
+          const message = `step ${step}: ${oddOf(step)}`
+          return yield* new TrainError({ reason: "options", step, message })
+        }
+        const all = yield* restore(batches.peek(sound))
+        let result = yield* tried(all, restore)
+        const { loss, norm } = result.told
+        const bad = all.findIndex(
+          (_, i) => !Number.isFinite(loss.data[i]) || !Number.isFinite(norm.data[i])
+        )
+        const count = bad < 0 ? all.length : bad
+        const culprit = bad < 0 ? undefined : describe(options, all[bad], result.told, bad)
+        if (bad >= 0) {
+          yield* Scope.close(result.next, Exit.void)
+          if (bad > 0) result = yield* tried(all.slice(0, bad), restore)
+        }
+        const millis = performance.now() - begun
+        // what was computed beyond a step that is left out is lost
+        const fitting = Math.min(8 * count, Math.floor((callMillis * count) / millis))
+        pace = Math.max(1, bad < 0 ? fitting : bad)
+        const events: Array<Event> = all.slice(0, count).map((each, i) => ({
+          _tag: "Step",
+          step: step + i,
+          epoch: each.epoch,
+          loss: Number(loss.data[i]),
+          gradientNorm: Number(norm.data[i]),
+          rate: rate(step + i - skipped),
+          milliseconds: millis / count
+        }))
+        const before = holder
+        if (count > 0) {
+          state = result.last
+          holder = result.next
+        }
+        step += count
+        batches.drop(count)
+        let failure: TrainError | undefined
+        if (bad >= 0) {
+          const message = `step ${step}: ${culprit}`
+          if (options.nonFinite === "skip") {
+            batches.drop(1)
+            const [lost, length] = [Number(loss.data[bad]), Number(norm.data[bad])]
+            events.push({ _tag: "Skipped", step, loss: lost, gradientNorm: length, message })
+            step++
+            skipped++
+          } else failure = new TrainError({ reason: "nonFinite", step, message })
+        }
+        if (count > 0) yield* Scope.close(before, Exit.void)
+        if (events.length > 0) record(events)
+        return { events, failure }
+      })
     )
-    const count = bad < 0 ? all.length : bad
-    const culprit = bad < 0 ? undefined : describe(options, all[bad], result.told, bad)
-    if (bad >= 0) {
-      yield* Scope.close(result.next, Exit.void)
-      if (bad > 0) result = yield* tried(all.slice(0, bad))
-    }
-    if (count > 0) yield* keep(result)
-    const millis = performance.now() - begun
-    if (bad < 0) pace = Math.max(1, Math.min(8 * count, Math.floor((callMillis * count) / millis)))
-    const events: Array<Event> = all.slice(0, count).map((each, i) => ({
-      _tag: "Step",
-      step: step + i,
-      epoch: each.epoch,
-      loss: Number(loss.data[i]),
-      gradientNorm: Number(norm.data[i]),
-      rate: rate(step + i - skipped),
-      milliseconds: millis / count
-    }))
-    step += count
-    batches.drop(count)
-    if (bad < 0) return { events, failure: undefined }
-    const message = `step ${step}: ${culprit}`
-    if (options.nonFinite !== "skip") {
-      return { events, failure: new TrainError({ reason: "nonFinite", step, message }) }
-    }
-    batches.drop(1)
-    const [lost, length] = [Number(loss.data[bad]), Number(norm.data[bad])]
-    events.push({ _tag: "Skipped", step, loss: lost, gradientNorm: length, message })
-    step++
-    skipped++
-    return { events, failure: undefined }
-  })
 
-  const run = ({ to, marks = [] }: RunOptions): Stream.Stream<Event, Error> =>
+  const run = ({ to, marks = [], record = () => {} }: RunOptions): Stream.Stream<Event, Error> =>
     Stream.paginate(undefined as TrainError | undefined, (failure) =>
       Effect.gen(function* () {
         if (failure !== undefined) return yield* failure
-        if (step >= to) return [[], Option.none()] as const
-        const most = Math.min(to - step, ...marks.map((every) => every - (step % every)))
-        const { events, failure: next } = yield* lock.withPermit(advance(most))
-        yield* Effect.yieldNow
-        return [events, Option.some(next)] as const
+        yield* attempt(() => requireSteps(to, marks)) as Effect.Effect<void, TrainError>
+        const made = yield* lock.withPermit(
+          Effect.suspend(() => {
+            if (step >= to) return Effect.undefined
+            const most = Math.min(to - step, ...marks.map((every) => every - (step % every)))
+            return advance(most, record)
+          })
+        )
+        if (made === undefined) return [[], Option.none()] as const
+        return [made.events, Option.some(made.failure)] as const
       })
     )
 
@@ -619,25 +623,95 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   } satisfies Training
 })
 
-/** The batches of each update, from a step on. */
-const batchesOf = Effect.fnUntraced(function* (
-  { data, batch, accumulate = 1, seed }: Options,
-  from: number
-) {
-  const pull = yield* Stream.toPull(
-    Dataset.batches(data, { batch: batch * accumulate, seed, from })
+/** Throws `TrainError` for a number of steps to arrive at, or marks, that are none. */
+const requireSteps = (to: number, marks: ReadonlyArray<number>): void => {
+  demand(
+    to === Number.POSITIVE_INFINITY || (Number.isSafeInteger(to) && to >= 0),
+    "Training.run",
+    `\`to\` must be a whole number of steps or Infinity, not ${to}`
   )
-  let ready: ReadonlyArray<Dataset.Batch> = []
+  for (const mark of marks) requireAll("Training.run", "count", { mark })
+}
+
+/** What a training begins with, on the host. */
+const beginning = Effect.fnUntraced(function* (options: Options) {
+  const { task, optimizer, averages = {}, seed, from } = options
+  const device = yield* Device.Device
+  const given = from?.weights ?? options.weights
+  const weights: unknown =
+    given === undefined
+      ? yield* attempt(() => Parameter.init(task.parameters, seed))
+      : yield* Parameter.load(task.parameters, given)
+  const { trainable, frozen } = Parameter.split(task.parameters, weights) as unknown as {
+    readonly trainable: HostArrays
+    readonly frozen: HostArrays
+  }
+  const begin = yield* device.evaluate(
+    optimizer.init(Program.constants(trainable) as unknown as Numbers)
+  )
+  const start: Carried<Tensor.HostArray> = {
+    parameters: trainable,
+    optimizer:
+      from === undefined ? begin : yield* attempt(() => restored(begin, from.optimizer, optimizer)),
+    averages: yield* averagesOf(task.parameters, Object.keys(averages), trainable, from)
+  }
+  return { start, frozen }
+})
+
+/** A step, from such a state on. */
+const programOf = (
+  options: Options,
+  start: Carried<Tensor.HostArray>,
+  frozen: HostArrays
+): Effect.Effect<never, BuildError> =>
+  attempt(() => {
+    const constants = Program.constants(frozen) as unknown as Numbers
+    return Program.makeUnsafe(
+      [start, specsOf(options)],
+      ([state, told]) => update(options, constants, state as never, told as never),
+      { name: "training" }
+    ) as never
+  })
+
+/** The batches of each update, from a step on. */
+const batchesOf = (
+  { data, batch, accumulate = 1, seed }: Options,
+  from: number,
+  scope: Scope.Scope
+) => {
+  const ready: Array<Dataset.Batch> = []
+  let first = from
+  const open = Effect.gen(function* () {
+    const own = yield* Scope.fork(scope)
+    const all = Dataset.batches(data, {
+      batch: batch * accumulate,
+      seed,
+      from: first + ready.length
+    })
+    const pull = yield* Scope.provide(Stream.toPull(all), own)
+    return { own, pull: Pull.catchDone(pull, Effect.die) }
+  })
+  let opened: Effect.Success<typeof open> | undefined
   return {
     peek: Effect.fnUntraced(function* (count: number) {
-      while (ready.length < count) ready = [...ready, ...(yield* Pull.catchDone(pull, Effect.die))]
+      while (ready.length < count) {
+        opened ??= yield* open
+        const { own, pull } = opened
+        const more = yield* Effect.onError(pull, (cause) => {
+          // what could not be read is read anew by whoever goes on
+          opened = undefined
+          return Scope.close(own, Exit.failCause(cause))
+        })
+        ready.push(...more)
+      }
       return ready.slice(0, count)
     }),
     drop: (count: number) => {
-      ready = ready.slice(count)
+      ready.splice(0, count)
+      first += count
     }
   }
-})
+}
 
 /** What the optimiser remembers, from a snapshot. Throws `TrainError` where that is of another optimiser or other parameters. */
 const restored = (like: unknown, given: HostArrays, { name }: Optimizer.Optimizer): unknown => {
@@ -709,13 +783,12 @@ const describe = (
       ? []
       : [`item ${index}${levels === undefined ? "" : ` at log-SNR ${levels[i].toPrecision(4)}`}`]
   )
-  const shown = culprits.slice(0, 4).join(", ")
-  const more = culprits.length > 4 ? ` and ${culprits.length - 4} more` : ""
-  const which =
-    culprits.length > 0
-      ? `${shown}${more} of ${data.name}`
-      : `the batch of items ${indices.slice(0, 4).join(", ")}… of ${data.name}`
+  const few = (all: ReadonlyArray<string | number>) =>
+    `${all.slice(0, 4).join(", ")}${all.length > 4 ? ` and ${all.length - 4} more` : ""} of ${data.name}`
+  const which = culprits.length > 0 ? few(culprits) : `the batch of items ${few(indices)}`
+  const remedy =
+    'lower the learning rate, clip gradients, or leave such steps out (nonFinite: "skip")'
   return Number.isFinite(loss)
-    ? `the gradient is not finite, for ${which}, though the loss is ${loss}; lower the learning rate, clip gradients, or leave such steps out`
-    : `the loss is ${loss}, for ${which}; look at these items, lower the learning rate, clip gradients, or leave such steps out`
+    ? `the gradient is not finite, for ${which}, though the loss is ${loss}; ${remedy}`
+    : `the loss is ${loss}, for ${which}; look at these items, ${remedy}`
 }

@@ -131,13 +131,13 @@ for (const device of all) {
         const given = {
           average: { w: array(1, 2, 3), b: array(0) },
           parameters: { b: array(10), w: array(2, 2, 1) },
-          beta: Tensor.hostArray(0.75)
+          share: Tensor.hostArray(0.25)
         }
-        const found = yield* evaluate(given, ({ average, parameters, beta }) => [
-          Ema.update(average, parameters, beta as never),
-          Ema.update(average, parameters, 0.75),
-          Ema.update(average, parameters, 0),
-          Ema.update(average, parameters, 1)
+        const found = yield* evaluate(given, ({ average, parameters, share }) => [
+          Ema.update(average, parameters, share as never),
+          Ema.update(average, parameters, 0.25),
+          Ema.update(average, parameters, 1),
+          Ema.update(average, parameters, 0)
         ])
         const values = found.map((each) => [Array.from(each.w.data), Array.from(each.b.data)])
         const moved = [[1.25, 2, 2.5], [2.5]]

@@ -3,6 +3,7 @@ import { layer } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import * as fc from "fast-check"
 import { expect } from "vitest"
@@ -13,7 +14,7 @@ import * as Dataset from "../../src/Pipeline/Dataset.ts"
 import * as Ema from "../../src/Pipeline/Ema.ts"
 import * as LearningRate from "../../src/Pipeline/LearningRate.ts"
 import * as Optimizer from "../../src/Pipeline/Optimizer.ts"
-import type { TrainError } from "../../src/Pipeline/PipelineError.ts"
+import { DataError, type TrainError } from "../../src/Pipeline/PipelineError.ts"
 import * as Train from "../../src/Pipeline/Train.ts"
 import { HostRandom, Random, Tensor } from "../../src/Tensor/index.ts"
 import { property } from "../support/device.ts"
@@ -88,6 +89,18 @@ const straight = (options: Train.Options, to: number) =>
 
 const numbers = (snapshot: Train.Snapshot, name = "dense.weight") =>
   Array.from(snapshot.weights[name].data as Float32Array)
+
+/** Of a U-Net that compiles in no time. */
+const plain = {
+  multipliers: [1],
+  attention: ["none"],
+  middleAttention: "none",
+  blocks: 1,
+  groups: 2
+} as const
+
+const failure = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
+  Effect.flip(effect as Effect.Effect<A, TrainError, R>)
 
 layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
   it.effect("learns the line", () =>
@@ -231,13 +244,103 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
     })
   )
 
+  it.effect("stands where its records say, at whatever operation it is interrupted", () =>
+    property(
+      fc.record({
+        operations: fc.integer({ min: 1, max: 60 }),
+        yields: fc.array(fc.integer({ min: 0, max: 400 }), { minLength: 1, maxLength: 4 })
+      }),
+      ({ operations, yields }) =>
+        Effect.gen(function* () {
+          const whole = yield* straight(base, 25)
+          const device = yield* Device.Device
+          const before = (yield* device.memory).liveBuffers
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const training = yield* Train.make(base)
+              const { liveBuffers } = yield* device.memory
+              const recorded: Array<number> = []
+              const record = (events: ReadonlyArray<Train.Event>) => {
+                for (const { step } of events) recorded.push(step)
+              }
+              for (const count of yields) {
+                const fiber = yield* Stream.runDrain(
+                  training.run({ to: 25, marks: [2], record })
+                ).pipe(
+                  Effect.provideService(Scheduler.MaxOpsBeforeYield, operations),
+                  Effect.forkChild
+                )
+                for (let i = 0; i < count; i++) yield* Effect.yieldNow
+                yield* Fiber.interrupt(fiber)
+                expect((yield* training.snapshot).step).toBe(recorded.length)
+                expect((yield* device.memory).liveBuffers).toBe(liveBuffers)
+              }
+              yield* Stream.runDrain(training.run({ to: 25, record }))
+              expect(recorded).toEqual(Array.from({ length: 25 }, (_, i) => i))
+              expect(bits(yield* training.snapshot)).toEqual(bits(whole.snapshot))
+            })
+          )
+          expect((yield* device.memory).liveBuffers).toBe(before)
+        }),
+      { numRuns: 12 }
+    )
+  )
+
+  it.effect("goes on after data that could not be read, once they can", () =>
+    Effect.gen(function* () {
+      let failures = 2
+      const { read } = base.data
+      const data: Dataset.Dataset = {
+        ...base.data,
+        read: (draws) =>
+          Effect.suspend(() =>
+            draws.some(({ index }) => index === 5) && failures-- > 0
+              ? Effect.fail(new DataError({ source: "points", reason: "format", message: "gone" }))
+              : read(draws)
+          )
+      }
+      const training = yield* Train.make({ ...base, data })
+      const whole = yield* straight(base, 20)
+      for (let i = 0; i < 2; i++) {
+        expect((yield* failure(eventsOf(training, { to: 20 }))).message).toBe("gone")
+      }
+      yield* eventsOf(training, { to: 20 })
+      expect(bits(yield* training.snapshot)).toEqual(bits(whole.snapshot))
+    })
+  )
+
+  it.effect("runs for two at once as for one after the other", () =>
+    Effect.gen(function* () {
+      const whole = yield* straight(base, 21)
+      const training = yield* Train.make(base)
+      const run = eventsOf(training, { to: 21, marks: [4] })
+      const [a, b, snapshot] = yield* Effect.all([run, run, training.snapshot], {
+        concurrency: "unbounded"
+      })
+      const steps = [...a, ...b].map(({ step }) => step).toSorted((x, y) => x - y)
+      expect(steps).toEqual(Array.from({ length: 21 }, (_, i) => i))
+      expect(snapshot.step).toBeLessThanOrEqual(21)
+      expect(bits(yield* training.snapshot)).toEqual(bits(whole.snapshot))
+    })
+  )
+
+  it.effect("averages with decays so near 1 that float32 has no digits for them", () =>
+    Effect.gen(function* () {
+      const averages = { own: { name: "own", decay: () => 1 - 1e-6 } }
+      const options = { ...base, rate: LearningRate.constant(10), averages }
+      const [start, end] = [yield* straight(options, 0), yield* straight(options, 1)]
+      const moved = numbers(end.snapshot)[0] - numbers(start.snapshot)[0]
+      const [average] = end.snapshot.averages.own["dense.weight"].data as Float32Array
+      // to the rounding of the average itself
+      expect(average - numbers(start.snapshot)[0]).toBeCloseTo(1e-6 * moved, 7)
+      expect(Math.abs(1e-6 * moved)).toBeGreaterThan(5e-6)
+    })
+  )
+
   // item 5 squares to infinity
   const spoilt = points(23, (floats) => {
     floats[3 * 5 + 2] = 1e30
   })
-
-  const failure = <A, R>(effect: Effect.Effect<A, unknown, R>) =>
-    Effect.map(Effect.flip(effect as Effect.Effect<A, TrainError, R>), (error) => error)
 
   it.effect("stops at a loss that is not finite, names step and item, and stands before it", () =>
     Effect.gen(function* () {
@@ -299,7 +402,7 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
           failure(Effect.scoped(Train.make({ ...base, ...options }))),
           ({ message }) => message
         )
-      expect(yield* refused({ batch: 0 })).toContain("batch must be a whole number of at least 1")
+      expect(yield* refused({ batch: 0 })).toContain("`batch` must be a whole number of at least 1")
       expect(yield* refused({ clip: -1 })).toContain("clip is a norm above 0, not -1")
       expect(
         yield* refused({ from: snapshot, optimizer: Optimizer.sgd({ momentum: 0.9 }) })
@@ -309,6 +412,24 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
       )
       expect(yield* refused({ weights: {} })).toContain('parameter "dense.weight"')
       expect(yield* refused({ averages: { "a/b": Ema.constant(0.9) } })).toContain("a/b")
+      expect(yield* refused({ averages: { weights: Ema.constant(0.9) } })).toContain(
+        'the name "weights" is that of the weights without averaging'
+      )
+      const training = yield* Train.make(base)
+      for (const options of [{ to: Number.NaN }, { to: -1 }, { to: 2.5 }, { to: 3, marks: [0] }]) {
+        expect((yield* failure(eventsOf(training, options))).message).toMatch(
+          /^Training.run: `(to|mark)` must be a whole number/
+        )
+      }
+      for (const [options, says] of [
+        [{ rate: () => Number.NaN }, "step 0: the learning rate must be a finite number, not NaN"],
+        [
+          { averages: { own: { name: "own", decay: () => Number.NaN } } },
+          "step 0: the decay of the average own must be a finite number, not NaN"
+        ]
+      ] as const) {
+        expect((yield* failure(straight({ ...base, ...options }, 1))).message).toBe(says)
+      }
       expect(yield* refused({ batch: 12, accumulate: 2 })).toContain(
         "a batch of 24 is more than the 23 items there are"
       )
@@ -323,8 +444,7 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
         const network = yield* UNet.make({
           channels: 1,
           width: 4,
-          multipliers: [1],
-          groups: 2,
+          ...plain,
           size: 4,
           dropout
         })
@@ -344,8 +464,7 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
       const network = yield* UNet.make({
         channels: 1,
         width: 4,
-        multipliers: [1],
-        groups: 2,
+        ...plain,
         size: 4,
         classes: 3
       })

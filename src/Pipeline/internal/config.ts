@@ -5,6 +5,29 @@ import * as Schema from "effect/Schema"
 import { Suggestion } from "../../Tensor/index.ts"
 import { TrainError } from "../PipelineError.ts"
 
+/** A field that may be left out. */
+export const withDefault = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
+  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value as never)))
+
+/** A name, or a record of it and of options, which are checked by whoever knows the name. */
+export const NamedOptions = Schema.Union([
+  Schema.String,
+  Schema.StructWithRest(Schema.Struct({ name: Schema.String }), [
+    Schema.Record(Schema.String, Schema.Unknown)
+  ])
+])
+
+export type NamedOptions = typeof NamedOptions.Type
+
+/** The name, and its options. */
+export const apart = (
+  named: NamedOptions
+): { readonly name: string; readonly options: Readonly<Record<string, unknown>> } => {
+  if (typeof named === "string") return { name: named, options: {} }
+  const { name, ...options } = named
+  return { name, options }
+}
+
 /** The parts of schemas that are looked at here. */
 interface Parts {
   readonly fields?: Readonly<Record<string, Parts>>
