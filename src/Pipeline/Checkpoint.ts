@@ -13,6 +13,7 @@
  * @since 0.1.0
  */
 import * as Crypto from "node:crypto"
+import { isDeepStrictEqual } from "node:util"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -89,7 +90,7 @@ export interface Content extends Partial<Pick<Manifest, "data" | "metrics">> {
  * @category models
  */
 export interface Retention {
-  /** The newest; 3 unless told. */
+  /** How many of the newest, at least 1, or `Infinity` for all; 3 unless told. */
   readonly last?: number
   /** Besides, those of steps that are multiples of this: for `Ema.reconstruct`, for example. */
   readonly every?: number
@@ -100,6 +101,9 @@ const pattern = /^step-(\d+)$/
 const nameOf = (step: number): string => `step-${String(step).padStart(8, "0")}`
 
 const averageFile = (name: string): string => `average-${name}.safetensors`
+
+const isMissing = (error: CheckpointError | FileError): boolean =>
+  error._tag === "FileError" && error.reason === "missing"
 
 const described = (bytes: Uint8Array) => ({
   bytes: bytes.length,
@@ -114,12 +118,7 @@ const described = (bytes: Uint8Array) => ({
  */
 export const list = Effect.fnUntraced(function* (folder: string) {
   const paths = yield* Path.Path
-  const names = yield* Files.list(folder).pipe(
-    Effect.catchIf(
-      ({ reason }) => reason === "missing",
-      () => Effect.succeed([])
-    )
-  )
+  const names = yield* Files.list(folder).pipe(Effect.catchIf(isMissing, () => Effect.succeed([])))
   return names
     .flatMap((name) => {
       const found = pattern.exec(name)
@@ -129,8 +128,8 @@ export const list = Effect.fnUntraced(function* (folder: string) {
 })
 
 /**
- * Writes a checkpoint into a folder of checkpoints, which is made; gives its path. Older ones go as told. One of the same step that is
- * there already, whole, stays as it is: what comes of equal steps is equal.
+ * Writes a checkpoint into a folder of checkpoints, which is made; gives its path. Older ones go as told. One of the same step that holds the
+ * same, whole, stays as it is, and any other is replaced.
  *
  * Fails with `FileError`, and leaves nothing half-written.
  *
@@ -145,61 +144,84 @@ export const write = Effect.fnUntraced(function* (
   const paths = yield* Path.Path
   const { step, skipped, weights, averages, optimizer } = snapshot
   const path = paths.join(folder, nameOf(step))
+  const arrays: Readonly<Record<string, Uint8Array>> = {
+    "weights.safetensors": SafeTensors.encode(weights),
+    "optimizer.safetensors": SafeTensors.encode(optimizer),
+    ...Object.fromEntries(
+      Object.entries(averages).map(([name, each]) => [averageFile(name), SafeTensors.encode(each)])
+    )
+  }
+  const manifest: Manifest = {
+    format: "odeon-checkpoint",
+    version: 1,
+    step,
+    skipped,
+    configuration: configuration ?? null,
+    ...(data === undefined ? {} : { data }),
+    metrics: Object.fromEntries(
+      Object.entries(metrics).map(([name, value]) => [name, Number.isFinite(value) ? value : null])
+    ),
+    averages: Object.keys(averages),
+    files: Object.fromEntries(
+      Object.entries(arrays).map(([name, bytes]) => [name, described(bytes)])
+    )
+  }
   yield* Files.makeFolder(folder)
   yield* Files.sweep(folder)
-  const found = yield* Effect.result(read(path))
-  if (found._tag === "Failure") {
-    const arrays: Record<string, Uint8Array> = {
-      "weights.safetensors": SafeTensors.encode(weights),
-      "optimizer.safetensors": SafeTensors.encode(optimizer)
-    }
-    for (const [name, each] of Object.entries(averages)) {
-      arrays[averageFile(name)] = SafeTensors.encode(each)
-    }
-    const manifest: Manifest = {
-      format: "odeon-checkpoint",
-      version: 1,
-      step,
-      skipped,
-      configuration,
-      ...(data === undefined ? {} : { data }),
-      metrics: Object.fromEntries(
-        Object.entries(metrics).map(([name, value]) => [
-          name,
-          Number.isFinite(value) ? value : null
-        ])
-      ),
-      averages: Object.keys(averages),
-      files: Object.fromEntries(
-        Object.entries(arrays).map(([name, bytes]) => [name, described(bytes)])
-      )
-    }
-    if (!(found.failure._tag === "FileError" && found.failure.reason === "missing")) {
-      yield* Files.removeFolder(path)
-    }
+  const isSame = Effect.map(read(path), ({ manifest: { files } }) =>
+    isDeepStrictEqual(files, manifest.files)
+  )
+  const found = yield* Effect.result(isSame)
+  if (!(found._tag === "Success" && found.success)) {
+    const none = found._tag === "Failure" && isMissing(found.failure)
+    if (!none) yield* Files.removeFolder(path)
     const text = `${JSON.stringify(manifest, undefined, 2)}\n`
     yield* Files.writeFolder(path, {
       "manifest.json": new TextEncoder().encode(text),
       ...arrays
-    })
+    }).pipe(
+      // another run in the same folder may have been first, here and below
+      Effect.catchIf(
+        ({ reason }) => reason === "exists",
+        (error) =>
+          Effect.flatMap(
+            Effect.orElseSucceed(isSame, () => false),
+            (same) => (same ? Effect.void : Effect.fail(error))
+          )
+      )
+    )
   }
   const all = yield* list(folder)
   const old = all.slice(0, Math.max(0, all.length - Math.max(1, last)))
   for (const each of old) {
     if (each.path === path || (every !== undefined && each.step % every === 0)) continue
-    yield* Files.removeFolder(each.path)
+    yield* Effect.catchIf(Files.removeFolder(each.path), isMissing, () => Effect.void)
   }
   return path
 })
 
 /**
- * A checkpoint, verified. Fails with `CheckpointError`: `foreign` for a folder that is no checkpoint or one of a version that is not known,
+ * - `optimizer`: whether to read what the optimiser remembers, which is half of most checkpoints and for going on alone; `true` unless told,
+ *   or else there is none in the snapshot
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReadOptions {
+  readonly optimizer?: boolean
+}
+
+/**
+ * A checkpoint; what is read of it is verified. Fails with `CheckpointError`: `foreign` for a folder that is no checkpoint or one of a version that is not known,
  * `corrupt` for a file that is missing or not as it was written; and with `FileError` where nothing can be read.
  *
  * @since 0.1.0
  * @category reading
  */
-export const read = Effect.fnUntraced(function* (path: string) {
+export const read = Effect.fnUntraced(function* (
+  path: string,
+  { optimizer = true }: ReadOptions = {}
+) {
   const paths = yield* Path.Path
   const refuse = (reason: CheckpointError["reason"], why: string) =>
     new CheckpointError({ path, reason, message: `the checkpoint ${path} ${why}` })
@@ -259,7 +281,7 @@ export const read = Effect.fnUntraced(function* (path: string) {
     skipped: manifest.skipped,
     weights: yield* arraysOf("weights.safetensors"),
     averages,
-    optimizer: yield* arraysOf("optimizer.safetensors")
+    optimizer: optimizer ? yield* arraysOf("optimizer.safetensors") : {}
   }
   return { path, manifest, snapshot } satisfies Checkpoint
 })
@@ -273,26 +295,40 @@ export const read = Effect.fnUntraced(function* (path: string) {
  */
 export const latest = Effect.fnUntraced(function* (
   folder: string,
-  { fallback = false }: { readonly fallback?: boolean } = {}
+  { fallback = false, ...options }: ReadOptions & { readonly fallback?: boolean } = {}
 ) {
   const all = (yield* list(folder)).toReversed()
   let first: CheckpointError | FileError | undefined
-  for (const [i, { path }] of all.entries()) {
-    const found = yield* Effect.result(read(path))
+  for (const { path } of all) {
+    const found = yield* Effect.result(read(path, options))
     if (found._tag === "Success") return Option.some(found.success)
-    const { failure } = found
-    first ??= failure
-    if (!fallback || i === all.length - 1) {
-      if (failure._tag === "FileError") return yield* first
-      const before = all[i + 1]
-      const hint =
-        before === undefined
-          ? ""
-          : `; the one before it is ${before.path}, which is taken where falling back is allowed`
-      return yield* new CheckpointError({ ...failure, message: `${first.message}${hint}` })
-    }
+    first ??= found.failure
+    if (!fallback) break
   }
-  return Option.none<Checkpoint>()
+  if (first === undefined) return Option.none<Checkpoint>()
+  const before = all[1]
+  if (first._tag === "FileError" || fallback || before === undefined) return yield* first
+  return yield* new CheckpointError({
+    ...first,
+    message: `${first.message}; the one before it is ${before.path}, which is taken where falling back is allowed`
+  })
+})
+
+const has = Effect.fnUntraced(function* (path: string, name: string) {
+  const files = yield* FileSystem.FileSystem
+  const paths = yield* Path.Path
+  return yield* Effect.orElseSucceed(files.exists(paths.join(path, name)), () => false)
+})
+
+/**
+ * Where the checkpoints are: in a folder's `checkpoints`, where it is a run's, or in itself.
+ *
+ * @since 0.1.0
+ * @category reading
+ */
+export const folderOf = Effect.fnUntraced(function* (path: string) {
+  const paths = yield* Path.Path
+  return (yield* has(path, "checkpoints")) ? paths.join(path, "checkpoints") : path
 })
 
 /**
@@ -304,16 +340,11 @@ export const latest = Effect.fnUntraced(function* (
  */
 export const open = Effect.fnUntraced(function* (
   path: string,
-  options: { readonly fallback?: boolean } = {}
+  options: ReadOptions & { readonly fallback?: boolean } = {}
 ) {
-  const files = yield* FileSystem.FileSystem
-  const paths = yield* Path.Path
-  const has = (name: string) =>
-    Effect.orElseSucceed(files.exists(paths.join(path, name)), () => false)
-  if (yield* has("manifest.json")) return yield* read(path)
+  if (yield* has(path, "manifest.json")) return yield* read(path, options)
   yield* Files.list(path)
-  const folder = (yield* has("checkpoints")) ? paths.join(path, "checkpoints") : path
-  const found = yield* latest(folder, options)
+  const found = yield* latest(yield* folderOf(path), options)
   if (Option.isSome(found)) return found.value
   return yield* new CheckpointError({
     path,

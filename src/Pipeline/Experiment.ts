@@ -19,6 +19,7 @@
  *
  * @since 0.1.0
  */
+import { isDeepStrictEqual } from "node:util"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Denoiser, Named, Schedule, TimeDensity } from "../Diffusion/index.ts"
@@ -27,31 +28,18 @@ import type * as Dataset from "./Dataset.ts"
 import * as Datasets from "./Datasets.ts"
 import * as Ema from "./Ema.ts"
 import { attempt } from "./internal/attempt.ts"
-import { decode } from "./internal/config.ts"
+import { apart, decode, NamedOptions, withDefault } from "./internal/config.ts"
 import * as LearningRate from "./LearningRate.ts"
 import * as Networks from "./Networks.ts"
 import * as Optimizer from "./Optimizer.ts"
 import { TrainError } from "./PipelineError.ts"
 import * as Train from "./Train.ts"
 
-const withDefault = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
-  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value as never)))
-
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 const Natural = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const AtLeast0 = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 const Fraction = AtLeast0.check(Schema.isLessThanOrEqualTo(1))
 const Positive = Schema.Finite.check(Schema.isGreaterThan(0))
-
-/** A name, or a record of it and of options, which are checked by whoever knows the name. */
-const NamedOptions = Schema.Union([
-  Schema.String,
-  Schema.StructWithRest(Schema.Struct({ name: Schema.String }), [
-    Schema.Record(Schema.String, Schema.Unknown)
-  ])
-])
-
-type NamedOptions = typeof NamedOptions.Type
 
 /**
  * What makes an experiment.
@@ -63,7 +51,13 @@ export const Config = Schema.Struct({
   /** See `Datasets.Config`. */
   data: withDefault(Datasets.Config, "digits"),
   /** A preset (see `Networks.presets`), and its fields; `channels`, `size` and, where labels are told, `classes` are those of the data. */
-  network: withDefault(NamedOptions, { name: "cunet", width: 8, levels: 2 }),
+  network: withDefault(NamedOptions, {
+    name: "cunet",
+    width: 8,
+    levels: 2,
+    attention: "none",
+    integrator: { method: "midpoint", steps: 1, adjoint: "direct" }
+  }),
   /** Whether the network is told each item's class. */
   conditional: withDefault(Schema.Boolean, false),
   /** How often it is told none instead, for guidance; of conditional networks alone. */
@@ -154,12 +148,6 @@ export interface Experiment extends Denoising {
   readonly training: Train.Options
 }
 
-const apart = (named: NamedOptions): { readonly name: string; readonly options: object } => {
-  if (typeof named === "string") return { name: named, options: {} }
-  const { name, ...options } = named
-  return { name, options }
-}
-
 /**
  * A configuration, complete. Fails with `TrainError`, which names the field and the nearest that is known.
  *
@@ -201,17 +189,30 @@ const fitted = (config: Config, { shape, classes, name }: Dataset.Dataset): Conf
   if (config.conditional && classes === undefined) {
     throw refuse(`conditional: ${name} has no classes to tell: take other data, or leave it out`)
   }
-  return {
-    ...config,
-    network: {
-      channels,
-      dimensions: size.length,
-      size,
-      ...(config.conditional ? { classes: (classes?.length ?? 0) + 1 } : {}),
-      ...network.options,
-      name: network.name
-    }
+  const own = {
+    channels,
+    dimensions: size.length,
+    size,
+    ...(config.conditional ? { classes: (classes?.length ?? 0) + 1 } : {})
   }
+  const told: Readonly<Record<string, unknown>> = {
+    ...network.options,
+    // one size stands for all axes
+    ...(typeof network.options.size === "number"
+      ? { size: size.map(() => network.options.size) }
+      : {})
+  }
+  if (told.classes !== undefined && !config.conditional) {
+    throw refuse("network.classes: the network is told no classes unless `conditional` is true")
+  }
+  for (const [field, value] of Object.entries(own)) {
+    const given = told[field] ?? value
+    if (isDeepStrictEqual(given, value)) continue
+    throw refuse(
+      `network.${field}: ${JSON.stringify(given)} is not that of ${name}, ${JSON.stringify(value)}: leave it out`
+    )
+  }
+  return { ...config, network: { ...network.options, ...own, name: network.name } }
 }
 
 /**

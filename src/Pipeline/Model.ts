@@ -25,8 +25,10 @@ import {
 import { Parameter } from "../Layer/index.ts"
 import { type Cost, Program, Tensor } from "../Tensor/index.ts"
 import * as Checkpoint from "./Checkpoint.ts"
+import * as Ema from "./Ema.ts"
 import * as Experiment from "./Experiment.ts"
 import { attempt, type BuildError } from "./internal/attempt.ts"
+import { demand, requireAll } from "./internal/config.ts"
 import { CheckpointError, TrainError } from "./PipelineError.ts"
 import * as Sample from "./Sample.ts"
 import type { Snapshot } from "./Train.ts"
@@ -114,18 +116,76 @@ export const of = Effect.fnUntraced(function* (
  */
 export const load = Effect.fnUntraced(function* (
   path: string,
-  options: Choice & { readonly fallback?: boolean } = {}
+  { fallback = false, ...choice }: Choice & { readonly fallback?: boolean } = {}
 ) {
-  const { manifest, path: found, snapshot } = yield* Checkpoint.open(path, options)
+  const { snapshot, ...found } = yield* Checkpoint.open(path, { fallback, optimizer: false })
+  const { denoising } = yield* experimentOf(found)
+  return yield* of(denoising, snapshot, choice)
+})
+
+/** The experiment that a checkpoint is of. */
+const experimentOf = Effect.fnUntraced(function* ({
+  manifest,
+  path
+}: Pick<Checkpoint.Checkpoint, "manifest" | "path">) {
   const refuse = ({ message }: { readonly message: string }) =>
     new CheckpointError({
-      path: found,
+      path,
       reason: "foreign",
-      message: `the checkpoint ${found} is not of an experiment that is known here: ${message}`
+      message: `the checkpoint ${path} is not of an experiment that is known here: ${message}`
     })
   const config = yield* Effect.mapError(Experiment.parse(manifest.configuration), refuse)
-  const denoising = yield* Effect.mapError(Experiment.denoising(config), refuse)
-  return yield* of(denoising, snapshot, options)
+  return { config, denoising: yield* Effect.mapError(Experiment.denoising(config), refuse) }
+})
+
+/**
+ * What came of a reconstruction.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Reconstruction {
+  readonly model: Model
+  /** See `Ema.Coefficients`: below 0.1 is good. */
+  readonly error: number
+}
+
+/**
+ * The model whose weights are averaged by a power that was not told to the training, or up to an earlier update: made, after the training,
+ * of all averages by powers in the checkpoints of a run, or of a folder of checkpoints (Karras et al. 2024, arXiv:2312.02696, section 3.2;
+ * see `Ema.reconstruct`). The more of them there are, the better: keep them by `Retention.every`.
+ *
+ * ```ts
+ * // of averages such as { short: { name: "power", deviation: 0.05 }, long: { name: "power", deviation: 0.1 } }
+ * const { model, error } = yield* Model.reconstruct("runs/digits", { deviation: 0.075 })
+ * ```
+ *
+ * Fails as {@link load}, with any checkpoint, and with `TrainError` where there are no averages by powers, or none up to that update.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const reconstruct = Effect.fnUntraced(function* (path: string, wanted: Ema.Wanted) {
+  const newest = yield* Checkpoint.open(path, { optimizer: false })
+  const { config, denoising } = yield* experimentOf(newest)
+  const profiles = Object.entries(config.averages).flatMap(([name, average]) =>
+    average.name === "power" ? [{ name, profile: average as Ema.Profile }] : []
+  )
+  const stored: Array<Ema.Snapshot> = []
+  for (const each of yield* Checkpoint.list(yield* Checkpoint.folderOf(path))) {
+    const { snapshot } = yield* Checkpoint.read(each.path, { optimizer: false })
+    const update = snapshot.step - snapshot.skipped
+    if (update === 0) continue
+    for (const { name, profile } of profiles) {
+      stored.push({ ...profile, update, weights: snapshot.averages[name] })
+    }
+  }
+  const { weights, error } = yield* attempt(() => ({
+    weights: Ema.reconstruct(stored, wanted),
+    error: Ema.coefficients(stored, wanted).error
+  }))
+  const model = yield* of(denoising, { ...newest.snapshot, weights, averages: {} })
+  return { model, error } satisfies Reconstruction
 })
 
 /**
@@ -263,6 +323,7 @@ export type SampleError =
   | DeviceError.DeviceError
   | DeviceError.CompileError
   | DiffusionError.DiffusionError
+  | TrainError
 
 /**
  * A plan, or what tells one along a schedule.
@@ -282,8 +343,25 @@ export const planOf = (
         : plan
   )
 
+/** As {@link attempt}, of what throws nothing but `TrainError`. */
+const checked = attempt as <A>(build: () => A) => Effect.Effect<A, TrainError>
+
+/** The most classes that have a column each. */
+const mostColumns = 16
+
 /**
- * A model's sampling, compiled for a device for as long as the scope lasts.
+ * How many samples make a row of a picture in which each column is a class, as they come one after the other unless told; `undefined` of a
+ * model without classes, or with too many of them to be seen side by side.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const columnsOf = ({ classes }: Pick<Model, "classes">): number | undefined =>
+  classes === undefined || classes > mostColumns ? undefined : classes
+
+/**
+ * A model's sampling, compiled for a device for as long as the scope lasts. Fails with `TrainError` for guidance of a model without classes;
+ * what it then makes fails so for classes that there are not.
  *
  * @since 0.1.0
  * @category sampling
@@ -291,11 +369,19 @@ export const planOf = (
 export const sampling = Effect.fnUntraced(function* (model: Model, options: SamplingOptions = {}) {
   const { batch = 64, plan = 30, sampler = Dpm.dpmpp2m() } = options
   const { schedule, shape, classes } = model
+  yield* attempt(() =>
+    demand(
+      classes !== undefined || (options.guidance ?? 1) === 1,
+      "Model.sampling",
+      "the network knows no classes, so that there is no guidance: leave it out"
+    )
+  )
   const common = {
     shape,
     batch,
     plan: yield* planOf(schedule, plan)
   }
+  const known = classes ?? 0
   const inputs = { label: Tensor.spec([batch], "int32") }
   const made = (yield* classes === undefined
     ? Sample.make({ ...common, sampler, denoiser: denoiser(model, options) })
@@ -306,45 +392,62 @@ export const sampling = Effect.fnUntraced(function* (model: Model, options: Samp
         denoiser: ({ label }) => denoiser(model, options, label)
       })) as Sample.Sampling<typeof inputs>
 
-  const labelsOf = (
-    first: number,
-    items: number,
-    { label = (i) => i % (classes ?? 1) }: Pick<SamplesOptions, "label">
-  ): Tensor.HostArray<readonly [number], "int32"> => ({
-    dtype: "int32",
-    shape: [items],
-    data: Int32Array.from({ length: items }, (_, i) => label(first + i))
-  })
-  const told = (first: number, rest: Pick<SamplesOptions, "label">) =>
-    (classes === undefined
-      ? {}
-      : { inputs: { label: labelsOf(first, batch, rest) } }) as Sample.RunOptions<typeof inputs>
+  type Asked = Omit<SamplesOptions, keyof SamplingOptions>
+
+  /** The classes of the items of a batch, which may be fewer than it holds. Throws `TrainError` for one that there is not. */
+  const labelsOf = (first: number, items: number, { label = (i) => i % known }: Asked) => {
+    const data = new Int32Array(batch)
+    for (let i = 0; i < items; i++) {
+      const own = label(first + i)
+      demand(
+        Number.isInteger(own) && own >= 0 && own <= known,
+        "Model.samples: label",
+        `item ${first + i} is told the class ${own}, but there are 0 to ${known - 1}, and ${known} for none`
+      )
+      data[i] = own
+    }
+    return data
+  }
+  /** What is told of a batch, and of the items in it. */
+  const told = (asked: Asked, i = 0) => {
+    const { count, first = 0 } = asked
+    const from = first + i * batch
+    const items = Math.min(batch, count - i * batch)
+    const labels = classes === undefined ? undefined : labelsOf(from, items, asked)
+    const array = (data: Int32Array) => ({ dtype: "int32", shape: [data.length], data }) as const
+    const given = labels === undefined ? {} : { inputs: { label: array(labels) } }
+    return {
+      run: { count: items, first: from, ...given } as Sample.RunOptions<typeof inputs>,
+      first: from,
+      labels: labels === undefined ? {} : { labels: array(labels.subarray(0, items)) }
+    }
+  }
   return {
     evaluations: made.evaluations,
     cost: made.cost,
     compileTime: made.compileTime,
-    samples: ({ seed, count, first = 0, ...rest }) =>
-      Stream.range(0, Math.ceil(count / batch) - 1).pipe(
-        Stream.mapEffect((i) => {
-          const from = first + i * batch
-          const items = Math.min(batch, count - i * batch)
-          const given = told(from, rest)
-          return Effect.map(
-            made.run(seed, { count: items, first: from, ...given }),
-            (images): Samples => ({
-              first: from,
-              images,
-              ...(classes === undefined ? {} : { labels: labelsOf(from, items, rest) })
-            })
+    samples: (asked) =>
+      Stream.unwrap(
+        checked(() => {
+          requireAll("Model.samples", "updates", { count: asked.count, first: asked.first ?? 0 })
+          return Stream.range(0, Math.ceil(asked.count / batch) - 1).pipe(
+            Stream.mapEffect((i) =>
+              Effect.gen(function* () {
+                const { run, first, labels } = yield* checked(() => told(asked, i))
+                const images = yield* made.run(asked.seed, run)
+                return { first, images, ...labels } satisfies Samples
+              })
+            )
           )
         })
       ),
-    steps: ({ seed, count, first = 0, ...rest }) =>
-      made.stream(seed, {
-        count: Math.min(count, batch),
-        first,
-        ...told(first, rest)
-      })
+    steps: (asked) =>
+      Stream.unwrap(
+        Effect.map(
+          checked(() => told(asked)),
+          ({ run }) => made.stream(asked.seed, run)
+        )
+      )
   } satisfies Sampling
 })
 

@@ -19,6 +19,7 @@
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
@@ -29,6 +30,8 @@ import * as Checkpoint from "./Checkpoint.ts"
 import type { Experiment } from "./Experiment.ts"
 import * as Files from "./Files.ts"
 import * as Images from "./Images.ts"
+import { attempt } from "./internal/attempt.ts"
+import { demand, requireAll } from "./internal/config.ts"
 import { dataError } from "./internal/data.ts"
 import * as Model from "./Model.ts"
 import { CheckpointError } from "./PipelineError.ts"
@@ -61,7 +64,7 @@ export interface Options {
 export interface SamplesOptions extends Model.Asking {
   /** Steps between grids. */
   readonly every: number
-  /** How many images; 36 unless told. */
+  /** How many images; 36 unless told, or four of each class, a column each, where the network is told few classes. */
   readonly count?: number
   readonly plan?: Model.SamplingOptions["plan"]
   readonly sampler?: Sampler.Sampler
@@ -150,21 +153,36 @@ export const places = (folder: string, { join }: Path.Path) => ({
 const networkName = ({ config: { network } }: Experiment): string =>
   typeof network === "string" ? network : network.name
 
+/** So many lines of a history do not wait for the next checkpoint. */
+const mostLines = 1000
+
 /** Steps of a history are told as JSON; what is not finite as `null`. */
 const lineOf = (event: Train.Event): string => `${JSON.stringify(event)}\n`
 
-/** The history of the steps before one: what is beyond is of a run that was killed after its last checkpoint. */
-const truncated = (text: string, step: number): string => {
-  const before = text.split("\n").filter((line) => {
-    if (line === "") return false
+/**
+ * The lines of a history that are of the steps before one: what is beyond is of a run that was killed after its last checkpoint. Each step
+ * has one, even where two runs were at it together.
+ */
+const historyBefore = Effect.fnUntraced(function* (path: string, step: number) {
+  if (step === 0) return ""
+  const text = yield* Effect.catchIf(
+    Files.readText(path),
+    ({ reason }) => reason === "missing",
+    () => Effect.succeed("")
+  )
+  let last = -1
+  const lines = text.split("\n").filter((line) => {
     try {
-      return (JSON.parse(line) as { readonly step: number }).step < step
+      const own = (JSON.parse(line) as { readonly step: number }).step
+      if (!(own > last && own < step)) return false
+      last = own
+      return true
     } catch {
       return false
     }
   })
-  return before.map((line) => `${line}\n`).join("")
-}
+  return lines.map((line) => `${line}\n`).join("")
+})
 
 /**
  * The steps of a run's history; what was not finite is NaN. A last line that is cut short, of a run that was killed or is at it, is left
@@ -191,14 +209,20 @@ const resumed = Effect.fnUntraced(function* (
   folder: string,
   { resume = false, fallback = false }: Options
 ) {
+  const mismatch = (path: string, why: string) =>
+    new CheckpointError({ path, reason: "mismatch", message: `the checkpoint ${path} ${why}` })
+  const newest = (yield* Checkpoint.list(folder)).at(-1)
+  if (newest === undefined) return undefined
+  if (!resume) {
+    return yield* mismatch(
+      newest.path,
+      "is there already: resume the run, or choose another folder for a new one"
+    )
+  }
   const found = yield* Checkpoint.latest(folder, { fallback })
   if (Option.isNone(found)) return undefined
   const { manifest, path, snapshot } = found.value
-  const refuse = (why: string) =>
-    new CheckpointError({ path, reason: "mismatch", message: `the checkpoint ${path} ${why}` })
-  if (!resume) {
-    return yield* refuse("is there already: resume the run, or choose another folder for a new one")
-  }
+  const refuse = (why: string) => mismatch(path, why)
   const odd = difference(
     { ...config, steps: 0 },
     { ...(manifest.configuration as object), steps: 0 }
@@ -226,11 +250,36 @@ const difference = (a: unknown, b: unknown, path = ""): string | undefined => {
   return undefined
 }
 
+/** Throws for options that make no sense, before anything is done. */
+const validate = (
+  { config, data }: Experiment,
+  { checkpoint = 1, retention = {}, samples }: Options
+): void => {
+  const what = "Run.train"
+  const { last = 1, every = 1 } = retention
+  requireAll(what, "count", { checkpoint, "retention.every": every })
+  if (last !== Number.POSITIVE_INFINITY) requireAll(what, "count", { "retention.last": last })
+  if (samples === undefined) return
+  requireAll(what, "count", { "samples.every": samples.every, "samples.count": samples.count ?? 1 })
+  demand(
+    data.shape.length === 3 && [1, 3, 4].includes(data.shape[0]),
+    `${what}: samples`,
+    `${data.name} has items of [${data.shape.join(", ")}], which are no pictures: leave them out`
+  )
+  demand(
+    config.conditional || (samples.guidance ?? 1) === 1,
+    `${what}: samples.guidance`,
+    "the network is told no classes, so that there is no guidance: leave it out"
+  )
+}
+
 /** Grids of samples with the weights at hand, of the same noise each time. */
 const sampling = Effect.fnUntraced(function* (experiment: Experiment, options: SamplesOptions) {
   const { network, schedule, data } = experiment
-  const { count = 36, plan = 30, sampler = Dpm.dpmpp2m() } = options
   const classes = experiment.config.conditional ? (data.classes?.length ?? 0) : 0
+  const columns = Model.columnsOf(classes === 0 ? {} : { classes })
+  const { plan = 30, sampler = Dpm.dpmpp2m() } = options
+  const { count = columns === undefined ? 36 : 4 * columns } = options
   const label = classes === 0 ? {} : { label: Tensor.spec([count], "int32") }
   const made = yield* Sample.make({
     shape: data.shape,
@@ -249,7 +298,10 @@ const sampling = Effect.fnUntraced(function* (experiment: Experiment, options: S
     const { weights } = yield* Model.of(experiment, snapshot)
     const inputs = { weights, ...(classes === 0 ? {} : { label: labels }) }
     const images = yield* made.run(experiment.config.seed, { inputs } as never)
-    yield* Images.write(path, yield* Images.grid(images, { scale: 3 }))
+    yield* Images.write(
+      path,
+      yield* Images.grid(images, { scale: 3, ...(columns === undefined ? {} : { columns }) })
+    )
   })
 })
 
@@ -257,7 +309,8 @@ const sampling = Effect.fnUntraced(function* (experiment: Experiment, options: S
  * Trains an experiment in a folder. The stream ends when all steps are made, or are stopped; it fails as a training does, and where
  * something cannot be written. Nothing that was written before is lost by that.
  *
- * A run that is resumed ends, bit for bit, where it would have ended otherwise.
+ * A run that is resumed ends, bit for bit, where it would have ended otherwise. Of its configuration `steps` alone may change; a learning
+ * rate that falls until the end then goes on as though that had been told from the beginning.
  *
  * @since 0.1.0
  * @category constructors
@@ -273,12 +326,11 @@ export const train = (experiment: Experiment, options: Options) =>
       const at = places(folder, paths)
       const begun = performance.now()
 
+      yield* attempt(() => validate(experiment, options))
       const from = yield* resumed(experiment, at.checkpoints, options)
       yield* Files.write(at.experiment, `${JSON.stringify(config, undefined, 2)}\n`)
-      const before =
-        from === undefined
-          ? ""
-          : truncated(yield* Effect.orElseSucceed(Files.readText(at.history), () => ""), from.step)
+      // no closure here sees what it goes on from, which is not to be held on to
+      const before = yield* historyBefore(at.history, from?.step ?? 0)
       yield* Files.write(at.history, before)
       const training = yield* Train.make({
         ...experiment.training,
@@ -286,16 +338,31 @@ export const train = (experiment: Experiment, options: Options) =>
       })
       const draw = samples === undefined ? undefined : yield* sampling(experiment, samples)
 
+      // where the training stands, however much of that the stream has told
       let step = from?.step ?? 0
       let saved = step
       let lines: Array<string> = []
       let last = Number.NaN
+      const record = (events: ReadonlyArray<Train.Event>) => {
+        for (const event of events) {
+          step = event.step + 1
+          last = event.loss
+          lines.push(lineOf(event))
+        }
+      }
+
+      // all of it or nothing, so that none is told twice
+      const told = Effect.uninterruptible(
+        Effect.suspend(() =>
+          Effect.map(Files.append(at.history, lines.join("")), () => {
+            lines = []
+          })
+        )
+      )
 
       const save = Effect.gen(function* () {
-        yield* Files.append(at.history, lines.join(""))
-        lines = []
+        yield* told
         const snapshot = yield* training.snapshot
-        saved = snapshot.step
         const path = yield* Checkpoint.write(
           at.checkpoints,
           {
@@ -310,15 +377,14 @@ export const train = (experiment: Experiment, options: Options) =>
           },
           options.retention
         )
+        saved = snapshot.step
         return { _tag: "Checkpointed", step: snapshot.step, path } satisfies Checkpointed
       }).pipe(Effect.withSpan("odeon.checkpoint"))
 
       const followed = (event: Train.Event) =>
         Effect.gen(function* () {
           const events: Arr.NonEmptyArray<Event> = [event]
-          step = event.step + 1
-          last = event.loss
-          lines.push(lineOf(event))
+          const step = event.step + 1
           if (step % checkpoint === 0) events.push(yield* save)
           if (samples !== undefined && draw !== undefined && step % samples.every === 0) {
             const name = `step-${String(step).padStart(8, "0")}.png`
@@ -350,18 +416,33 @@ export const train = (experiment: Experiment, options: Options) =>
         compileTime: training.compileTime
       }
       const marks = [checkpoint, ...(samples === undefined ? [] : [samples.every])]
-      const steps = training.run({ to: config.steps, marks }).pipe(
+      const steps = training.run({ to: config.steps, marks, record }).pipe(
         Stream.haltWhen(stop),
-        // all of a call to the device, so that whoever leaves in the midst of it leaves nothing out of the history
+        // the calls to the device end at marks, so that what is due there is due at the end of what one tells
         Stream.mapArrayEffect((all) =>
-          Effect.map(Effect.forEach(all, followed), (each) => Arr.flatten(each))
+          Effect.gen(function* () {
+            const each = yield* Effect.forEach(all, followed)
+            if (lines.length >= mostLines) yield* told
+            return Arr.flatten(each)
+          })
         )
       )
       return Stream.make(started as Event).pipe(
         Stream.concat(steps),
         Stream.concat(Stream.flatMap(Stream.fromEffect(finish), Stream.fromIterable)),
         // whether it fails, is interrupted or left: what ends it may not keep it from being saved
-        Stream.ensuring(Effect.suspend(() => (step === saved ? Effect.void : Effect.ignore(save)))),
+        Stream.ensuring(
+          Effect.suspend(() =>
+            step === saved
+              ? Effect.void
+              : Effect.catch(save, ({ message }) =>
+                  // not among what a program prints
+                  Effect.logError(`steps ${saved} to ${step - 1} are lost: ${message}`).pipe(
+                    Effect.provideService(Logger.LogToStderr, true)
+                  )
+                )
+          )
+        ),
         Stream.provideService(FileSystem.FileSystem, files),
         Stream.provideService(Path.Path, paths)
       )

@@ -13,18 +13,8 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Named, type Sampler, type Schedule } from "../Diffusion/index.ts"
 import { attempt, type BuildError } from "./internal/attempt.ts"
-import { decode } from "./internal/config.ts"
+import { apart, decode, NamedOptions, withDefault } from "./internal/config.ts"
 import type { SamplingOptions } from "./Model.ts"
-
-const withDefault = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
-  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value as never)))
-
-const NamedOptions = Schema.Union([
-  Schema.String,
-  Schema.StructWithRest(Schema.Struct({ name: Schema.String }), [
-    Schema.Record(Schema.String, Schema.Unknown)
-  ])
-])
 
 /**
  * What makes a way of sampling.
@@ -70,12 +60,6 @@ export interface Asked extends Required<Pick<SamplingOptions, "guidance" | "clip
   readonly plan: Extract<SamplingOptions["plan"], (schedule: Schedule.Schedule) => unknown>
 }
 
-const apart = (named: typeof NamedOptions.Type): readonly [name: never, options: never] => {
-  if (typeof named === "string") return [named as never, {} as never]
-  const { name, ...options } = named
-  return [name as never, options as never]
-}
-
 /**
  * A configuration, complete. Fails with `TrainError`, which names the field and the nearest that is known.
  *
@@ -98,13 +82,14 @@ export const parse = (options: unknown) => decode("sampling", Config, options)
  */
 export const make = (options: Options): Effect.Effect<Asked, BuildError> =>
   Effect.flatMap(parse(options), ({ sampler, plan, steps, guidance, clip }) =>
-    attempt(() => ({
-      sampler: Named.sampler(...apart(sampler)),
-      plan: (schedule: Schedule.Schedule) => {
-        const [name, given] = apart(plan)
-        return Named.plan(name, schedule, steps, given)
-      },
-      guidance,
-      clip
-    }))
+    attempt(() => {
+      const [how, where] = [apart(sampler), apart(plan)]
+      return {
+        sampler: Named.sampler(how.name as never, how.options as never),
+        plan: (schedule: Schedule.Schedule) =>
+          Named.plan(where.name as never, schedule, steps, where.options as never),
+        guidance,
+        clip
+      }
+    })
   )

@@ -86,6 +86,14 @@ describe("a checkpoint", () => {
       await run(Checkpoint.write(path, contentOf(step), { last: 2, every: 10 }))
     }
     expect(await stepsOf(path)).toEqual([10, 20, 25, 30])
+    const all = folder()
+    for (const step of [1, 2, 3, 4, 5]) {
+      await run(Checkpoint.write(all, contentOf(step), { last: Number.POSITIVE_INFINITY }))
+    }
+    expect(await stepsOf(all)).toEqual([1, 2, 3, 4, 5])
+    // one that is written late is older than those that are there, and stays all the same
+    await run(Checkpoint.write(all, contentOf(0), { last: 1 }))
+    expect(await stepsOf(all)).toEqual([0, 5])
     expect(Fs.readdirSync(path).filter((name) => name.startsWith("."))).toEqual([])
   })
 
@@ -98,6 +106,41 @@ describe("a checkpoint", () => {
     Fs.truncateSync(Path.join(at, "weights.safetensors"), 20)
     await run(Checkpoint.write(path, contentOf(3)))
     expect((await run(Checkpoint.read(at))).snapshot.step).toBe(3)
+  })
+
+  it("of a step that is there already, but holds something else, takes its place", async () => {
+    const path = folder()
+    const at = await run(Checkpoint.write(path, contentOf(3)))
+    await run(Checkpoint.write(path, contentOf(3, 5)))
+    const weight = (await run(Checkpoint.read(at))).snapshot.weights["a.weight"]
+    expect(weight.data[0]).toBe(5)
+    Fs.rmSync(at, { recursive: true })
+    Fs.writeFileSync(at, "a file")
+    await run(Checkpoint.write(path, contentOf(3)))
+    expect((await run(Checkpoint.read(at))).snapshot.step).toBe(3)
+  })
+
+  it("is read without what the optimiser remembers where that is not wanted", async () => {
+    const path = folder()
+    const at = await run(Checkpoint.write(path, contentOf(3)))
+    Fs.rmSync(Path.join(at, "optimizer.safetensors"))
+    expect((await refusal(Checkpoint.read(at))).message).toMatch(/lacks its optimizer.safetensors/)
+    for (const effect of [
+      Checkpoint.read(at, { optimizer: false }),
+      Checkpoint.open(path, { optimizer: false })
+    ]) {
+      const { snapshot } = await run(effect)
+      expect(snapshot.optimizer).toEqual({})
+      expect(snapshot.weights["a.weight"].data[0]).toBe(3)
+    }
+  })
+
+  it("is of whatever made it, or of nothing that can be told", async () => {
+    const path = folder()
+    const at = await run(
+      Checkpoint.write(path, { snapshot: snapshotOf(1), configuration: undefined })
+    )
+    expect((await run(Checkpoint.read(at))).manifest.configuration).toBe(null)
   })
 
   it("is refused whatever byte of it is changed, and wherever it is cut", async () => {
@@ -178,6 +221,12 @@ describe("a checkpoint", () => {
     expect(open.snapshot.step).toBe(2)
     Fs.rmSync(Path.join(good, "optimizer.safetensors"))
     expect((await run(Checkpoint.open(path, { fallback: true }))).snapshot.step).toBe(1)
+    // where all are, it is the newest that is spoken of
+    Fs.truncateSync(Path.join(path, "step-00000001", "weights.safetensors"), 20)
+    const all = await refusal(Checkpoint.open(path, { fallback: true }))
+    expect(all).toMatchObject({ reason: "corrupt", path: bad })
+    expect(all.message).toContain(`${bad} lacks its optimizer.safetensors`)
+    expect(all.message).not.toContain("the one before it")
   })
 
   it("that cannot be written leaves those that are there", async () => {
@@ -195,8 +244,10 @@ describe("a checkpoint", () => {
 
   it("half-written by a writer that was killed is swept up", async () => {
     const path = folder()
-    Fs.mkdirSync(Path.join(path, ".step-00000004.99999.part"), { recursive: true })
-    Fs.writeFileSync(Path.join(path, ".step-00000004.99999.part", "weights.safetensors"), "half")
+    // beyond the numbers that processes have
+    const dead = Path.join(path, ".step-00000004.99999999-0.part")
+    Fs.mkdirSync(dead, { recursive: true })
+    Fs.writeFileSync(Path.join(dead, "weights.safetensors"), "half")
     await run(Checkpoint.write(path, contentOf(5)))
     expect(Fs.readdirSync(path)).toEqual(["step-00000005"])
   })
