@@ -175,16 +175,22 @@ export const writable = Effect.fnUntraced(function* (path: string, what: "file" 
   )
 })
 
+/** Tells this process from others before it of the same number, as in containers, where all have. */
+const life = Date.now().toString(36)
+
 let writings = 0
 
 /** Where something is while it is not whole: beside its place, by a name that no other writing has, nor any other process. */
 const besides = (paths: Path.Path, path: string): string => {
-  const name = `.${paths.basename(path)}.${process.pid}-${writings++}.part`
+  const name = `.${paths.basename(path)}.${process.pid}-${life}-${writings++}.part`
   return paths.join(paths.dirname(path), name)
 }
 
-/** Whether there is a process of a number. */
-const isAlive = (pid: number): boolean => {
+const pattern = /^\..*\.(\d+)-(\w+)-\d+\.part$/
+
+/** Whether a process is there that may still be at work, by its number and life. */
+const isAlive = (pid: number, its: string): boolean => {
+  if (pid === process.pid) return its === life
   try {
     return process.kill(pid, 0)
   } catch (error) {
@@ -276,6 +282,7 @@ export const writeFolder = Effect.fnUntraced(function* (
         for (const [name, bytes] of Object.entries(contents)) {
           yield* writeThrough(paths.join(partial, name), bytes)
         }
+        yield* synced(partial)
         yield* files.rename(partial, path)
         yield* synced(folder)
       }).pipe(
@@ -316,8 +323,8 @@ export const sweep = Effect.fnUntraced(function* (folder: string) {
   const files = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
   for (const name of yield* list(folder)) {
-    const [, pid] = /^\..*\.(\d+)-\d+\.part$/.exec(name) ?? []
-    if (pid === undefined || isAlive(Number(pid))) continue
+    const [, pid, its] = pattern.exec(name) ?? []
+    if (pid === undefined || isAlive(Number(pid), its)) continue
     const path = paths.join(folder, name)
     yield* failing("cannot remove", path)(files.remove(path, { force: true, recursive: true }))
   }

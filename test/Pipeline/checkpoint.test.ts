@@ -245,7 +245,7 @@ describe("a checkpoint", () => {
   it("half-written by a writer that was killed is swept up", async () => {
     const path = folder()
     // beyond the numbers that processes have
-    const dead = Path.join(path, ".step-00000004.99999999-0.part")
+    const dead = Path.join(path, ".step-00000004.99999999-a-0.part")
     Fs.mkdirSync(dead, { recursive: true })
     Fs.writeFileSync(Path.join(dead, "weights.safetensors"), "half")
     await run(Checkpoint.write(path, contentOf(5)))

@@ -227,12 +227,40 @@ describe("sweep", () => {
   it("removes what killed writers left, and nothing else", async () => {
     const folder = fresh()
     const { pid } = spawnSync(process.execPath, ["--version"])
-    const others = [`.a.${process.pid}-3.part`, ".b.part", "c.1-1.part", "d"]
-    for (const name of [`.a.${pid}-0.part`, ...others])
+    const others = [`.a.${process.ppid}-x-3.part`, ".b.part", "c.1-x-1.part", "d"]
+    // in a container, one before this had the same number
+    for (const name of [`.a.${pid}-x-0.part`, `.a.${process.pid}-x-0.part`, ...others])
       Fs.writeFileSync(Path.join(folder, name), "")
-    Fs.mkdirSync(Path.join(folder, `.e.${pid}-1.part`, "f"), { recursive: true })
+    Fs.mkdirSync(Path.join(folder, `.e.${pid}-x-1.part`, "f"), { recursive: true })
     await run(Files.sweep(folder))
     expect(Fs.readdirSync(folder)).toEqual(others)
+  })
+
+  it("leaves what is being written", async () => {
+    const folder = fresh()
+    const seen: Array<string> = []
+    const swept = Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const paused: FileSystem.FileSystem = {
+        ...files,
+        rename: (from, to) =>
+          Effect.gen(function* () {
+            yield* Effect.orDie(
+              Effect.provideService(Files.sweep(folder), FileSystem.FileSystem, files)
+            )
+            seen.push(...Fs.readdirSync(folder))
+            return yield* files.rename(from, to)
+          }).pipe(Effect.provide(NodeServices.layer))
+      }
+      yield* Effect.provideService(
+        Files.writeFolder(Path.join(folder, "made"), { a: Uint8Array.of(97) }),
+        FileSystem.FileSystem,
+        paused
+      )
+    })
+    await run(swept)
+    expect(seen).toEqual([expect.stringMatching(/^\.made\..*\.part$/)])
+    expect(contents(folder)).toEqual({ "made/a": "a" })
   })
 })
 
