@@ -7,7 +7,9 @@
  * class each image is of, and how surely.
  *
  * Images come in batches and are forgotten: of a set there remain moments, classes, and the features of its first images, so that memory
- * does not grow with the number of samples.
+ * does not grow with the number of samples. They are looked at as their files would have them, in 8 bits (`Images.rounded`), as the
+ * published distances are. Of data that have more images than are looked at these are chosen at random, the same ones each time: files are
+ * often in the order of their classes.
  *
  * ```ts
  * const parts = yield* Evaluate.open("mnist")
@@ -28,7 +30,7 @@ import * as Stream from "effect/Stream"
 import { Device, type DeviceError } from "../Device/index.ts"
 import { Dpm } from "../Diffusion/index.ts"
 import { type Layer, Summary } from "../Layer/index.ts"
-import { DType, Shape, Tensor } from "../Tensor/index.ts"
+import { DType, HostRandom, Shape, Tensor } from "../Tensor/index.ts"
 import * as Checkpoint from "./Checkpoint.ts"
 import * as Classifier from "./Classifier.ts"
 import * as Dataset from "./Dataset.ts"
@@ -209,6 +211,8 @@ export interface Source {
   }) => Stream.Stream<Batch, SubjectError>
   /** Of a model; how long an image takes is measured. */
   readonly network?: Omit<Network, "secondsPerImage">
+  /** How many images make a row to look at, where that says something: each column is a class, for example. */
+  readonly columns?: number
 }
 
 /**
@@ -273,7 +277,9 @@ export const ofModel = (
     )
     const sampling = yield* Model.sampling(model, { ...options, batch, sampler })
     const { parameters, macs } = yield* attemptBuild(() => summaryOf(model))
+    const columns = Model.columnsOf(model)
     return {
+      ...(columns === undefined ? {} : { columns }),
       images: (asked) => Stream.map(sampling.samples(asked), ({ images }) => images),
       network: {
         parameters,
@@ -420,7 +426,7 @@ export interface Judge {
 
 /**
  * - `file`: a classifier that was saved (see `Classifier.save`), instead of one trained here
- * - `cache`: a folder where classifiers stay, by the fingerprint of what they learnt
+ * - `cache`: a folder where classifiers stay, by the fingerprint of what they learnt; where it cannot be written they do not
  * - `training`: as in `Classifier.train`
  *
  * @since 0.1.0
@@ -435,9 +441,14 @@ export interface JudgeOptions {
 /** The most images of an endless data set that are looked at. */
 const most = 10_000
 
-/** The first items, no more than so many. */
-const upTo = (data: Dataset.Dataset, count: number): Dataset.Dataset =>
-  Dataset.take(data, Math.min(data.size, count))
+/** Some items, no more than so many: the first ones of data without an end, else of all, in no order. */
+const some = (data: Dataset.Dataset, count: number): Dataset.Dataset =>
+  data.size === Number.POSITIVE_INFINITY
+    ? Dataset.take(data, count)
+    : Dataset.subset(
+        data,
+        HostRandom.permutation(HostRandom.key(0), data.size).data.subarray(0, count)
+      )
 
 /** A classifier from the cache, or trained and put there. */
 const cached = Effect.fnUntraced(function* (train: Dataset.Dataset, options: JudgeOptions) {
@@ -459,7 +470,8 @@ const cached = Effect.fnUntraced(function* (train: Dataset.Dataset, options: Jud
     }
   }
   const made = yield* make
-  yield* Classifier.save(path, made)
+  // what cannot be kept is made anew the next time
+  yield* Effect.ignore(Classifier.save(path, made))
   return made
 })
 
@@ -493,7 +505,7 @@ export const judge = Effect.fnUntraced(function* (
   return {
     extractor,
     classes: train.classes ?? [],
-    accuracy: yield* Classifier.accuracy(upTo(test ?? train, most), extractor)
+    accuracy: yield* Classifier.accuracy(some(test ?? train, most), extractor)
   } satisfies Judge
 })
 
@@ -509,6 +521,8 @@ interface Collected {
   readonly judgement?: Judgement
   /** The first images. */
   readonly shown: Batch | undefined
+  /** Of these in a row. */
+  readonly columns: number | undefined
   /** That the source took. */
   readonly seconds: number
 }
@@ -544,14 +558,19 @@ const rows = (most: number) => {
 const collecting = (
   name: string,
   { extractor, judge }: Pick<Options, "extractor" | "judge">,
-  { features: most, shown }: { readonly features: number; readonly shown: number }
+  { columns }: Source,
+  {
+    features: most,
+    shown = columns === undefined ? 36 : 4 * columns
+  }: { readonly features: number; readonly shown: number | undefined }
 ) => {
   const by = (extractor ?? judge?.extractor) as Features.Extractor
   const [features, probabilities, images] = [rows(most), rows(most), rows(shown)]
   let moments: Metrics.Moments | undefined
   let [count, confident, confidence] = [0, 0, 0]
   const counts = new Int32Array(judge?.classes.length ?? 0)
-  const add = Effect.fnUntraced(function* (batch: Batch) {
+  const add = Effect.fnUntraced(function* (given: Batch) {
+    const batch = Images.rounded(given)
     const found = yield* by.extract(batch)
     const judged =
       judge === undefined
@@ -593,6 +612,7 @@ const collecting = (
             }
           }),
       shown: images.end(),
+      columns,
       seconds
     }
   }
@@ -611,7 +631,7 @@ const collecting = (
  * - `features`: how many features of a set are kept, at most; 2000 unless told
  * - `subsets`: how many, and of how many features, for the kernel distance: 20 of 500 unless told, or of as many as there are
  * - `seed`: of the samples; 0 unless told
- * - `shown`: how many images of each set are kept to look at; 36 unless told
+ * - `shown`: how many images of each set are kept to look at; 36 unless told, or four rows where a class has a column
  *
  * @since 0.1.0
  * @category models
@@ -675,7 +695,12 @@ export type Event = Drawn | Measured | Finished
 export interface Outcome {
   readonly evaluation: Evaluation
   /** The first images of each set, `real` and the models by their names. */
-  readonly shown: ReadonlyArray<{ readonly name: string; readonly images: Batch }>
+  readonly shown: ReadonlyArray<{
+    readonly name: string
+    readonly images: Batch
+    /** See {@link Source}. */
+    readonly columns?: number
+  }>
 }
 
 /**
@@ -794,12 +819,12 @@ export const stream = (
     Effect.gen(function* () {
       yield* attempt(() => validate(subjects, options))
       const { train, test, judge, count = 1000, reference: least = most } = options
-      const { seed = 0, shown = 36, features = 2000 } = options
+      const { seed = 0, shown, features = 2000 } = options
       const extractor = (options.extractor ?? judge?.extractor) as Features.Extractor
       const { description } = yield* Device.Device
       const sets = new Map<string, Collected>()
       const found = new Map<string, Figures>()
-      const realImages = upTo(train, least)
+      const realImages = some(train, least)
       let reference: Collected | undefined
       let scale = 1
 
@@ -810,7 +835,7 @@ export const stream = (
         total: number,
         keep: (set: Collected) => void
       ) => {
-        const set = collecting(name, options, { features, shown })
+        const set = collecting(name, options, source, { features, shown })
         let [done, seconds] = [0, 0]
         let before = performance.now()
         return source.images({ count: total, seed }).pipe(
@@ -871,7 +896,7 @@ export const stream = (
         ),
         ...(test === undefined
           ? []
-          : [evaluated(ofDataset(real, test), Math.min(test.size, count))]),
+          : [evaluated(ofDataset(real, some(test, count)), Math.min(test.size, count))]),
         ...subjects.map((subject) => evaluated(subject, count))
       ]
       const finished = Effect.sync((): Finished => {
@@ -908,8 +933,9 @@ export const stream = (
             models: subjects.map(({ name }) => found.get(name) as Figures)
           },
           shown: names.flatMap((name) => {
-            const images = sets.get(name)?.shown
-            return images === undefined ? [] : [{ name, images }]
+            const { shown: images, columns } = sets.get(name) as Collected
+            if (images === undefined) return []
+            return [{ name, images, ...(columns === undefined ? {} : { columns }) }]
           })
         }
       })
@@ -937,8 +963,8 @@ export const run = Effect.fnUntraced(function* (
 // ── Showing it ───────────────────────────────────────────────────────────────────────────────────
 
 /** What evaluations must have in common to be compared. */
-const conditionsOf = ({ reference, extractor, features, judge }: Evaluation): string =>
-  JSON.stringify([reference, extractor, features, judge])
+const conditionsOf = ({ reference, extractor, features, judge, device, models }: Evaluation) =>
+  JSON.stringify([reference, extractor, features, judge, device, models[0]?.count])
 
 /**
  * What was found of one model alone, beside the yardstick.
@@ -952,8 +978,8 @@ export const only = (evaluation: Evaluation, name: string): Evaluation => ({
 })
 
 /**
- * The models of several evaluations beside each other, if these are alike: by the same extractor and judge, against the same reference.
- * Throws `DataError` if they are not.
+ * The models of several evaluations beside each other, if these are alike: by the same extractor and judge, of as many images, against the
+ * same reference, on the same device. Throws `DataError` if they are not.
  *
  * @since 0.1.0
  * @category combinators
@@ -967,7 +993,7 @@ export const merge = (evaluations: ReadonlyArray<Evaluation>): Evaluation => {
       "evaluation",
       "options",
       () =>
-        `those of ${namesOf(first)} and of ${namesOf(each)} are by other features, judges or references, so that they cannot be compared: evaluate them together`
+        `those of ${namesOf(first)} and of ${namesOf(each)} differ in features, judge, reference, count or device, so that they cannot be compared: evaluate them together`
     )
   }
   return { ...first, models: evaluations.flatMap(({ models }) => models) }
@@ -984,7 +1010,7 @@ const quality: ReadonlyArray<Shows> = [
   { name: "images", of: ({ count }) => count },
   { name: "FID", best: "low", of: ({ fid }) => fid },
   { name: "KID", best: "low", of: ({ kid }) => kid.mean },
-  { name: "± of subsets", of: ({ kid }) => kid.deviation },
+  { name: "±", unit: "of subsets", of: ({ kid }) => kid.deviation },
   { name: "precision", format: "fixed", digits: 3, best: "high", of: ({ precision }) => precision },
   { name: "recall", format: "fixed", digits: 3, best: "high", of: ({ recall }) => recall },
   { name: "score", format: "fixed", best: "high", of: ({ score }) => score?.mean },
@@ -1002,9 +1028,14 @@ const quality: ReadonlyArray<Shows> = [
 
 const costs: ReadonlyArray<Shows> = [
   { name: "parameters", format: "count", of: ({ network }) => network?.parameters },
-  { name: "multiply-accumulates", format: "count", of: ({ network }) => network?.macs },
-  { name: "steps trained", of: ({ network }) => network?.steps },
-  { name: "a step", format: "seconds", of: ({ network }) => network?.secondsPerStep },
+  { name: "MACs", unit: "an evaluation", format: "count", of: ({ network }) => network?.macs },
+  { name: "steps", unit: "trained", of: ({ network }) => network?.steps },
+  {
+    name: "training",
+    unit: "a step",
+    format: "seconds",
+    of: ({ network }) => network?.secondsPerStep
+  },
   { name: "evaluations", unit: "an image", of: ({ network }) => network?.evaluations },
   {
     name: "sampling",
@@ -1039,13 +1070,20 @@ const tableOf = (
  */
 export const table = ({ reference, extractor, judge, real, models }: Evaluation): Report.Table => {
   const sets = [...(real === undefined ? [] : [real]), ...models]
-  const by = `Compared with ${reference.count.toLocaleString("en-US")} images of ${reference.name} by ${extractor.name}.`
+  const written = (count: number) => count.toLocaleString("en-US")
+  const alike = sets.every(({ count }) => count === sets[0].count)
+  const each =
+    alike && sets.length > 0 ? `${written(sets[0].count)} images of each, compared` : "Compared"
+  const by = `${each} with ${written(reference.count)} of ${reference.name} by ${extractor.name}.`
   const yardstick = real === undefined ? "" : " “real” are images that were held out."
+  const scored = sets.some(({ score }) => score !== undefined)
+  const score = scored ? " “score” is the Inception score by the same network." : ""
   const told =
     judge === undefined
       ? ""
-      : ` “sure” is the share of images that a classifier, right in ${(100 * judge.accuracy).toFixed(1)} % of real ones, gives a class a probability above ${sure}; “classes” how many occur.`
-  return tableOf(`${by}${yardstick}${told}`, quality, sets, real)
+      : ` “sure” is the share of images of which a classifier, right in ${(100 * judge.accuracy).toFixed(1)} % of real ones, gives a class a probability above ${sure}; “classes” how many occur.`
+  const shows = alike ? quality.filter(({ name }) => name !== "images") : quality
+  return tableOf(`${by}${yardstick}${score}${told}`, shows, sets, real)
 }
 
 /**
@@ -1056,20 +1094,23 @@ export const table = ({ reference, extractor, judge, real, models }: Evaluation)
  */
 export const costTable = ({ models, device }: Evaluation): Report.Table =>
   tableOf(
-    `Parameters, multiply-accumulates of one evaluation, and times on this device: ${device}.`,
+    `Parameters, multiply-accumulates (MACs) of one evaluation for one image, and times on this device: ${device}.`,
     costs,
     models,
     undefined
   )
 
+/** The most classes that a table has columns for. */
+const mostClasses = 20
+
 /**
- * How often the judge sees each class, for each model; `undefined` where there is no judge.
+ * How often the judge sees each class, for each model; `undefined` where there is no judge, and where classes are more than 20.
  *
  * @since 0.1.0
  * @category conversions
  */
 export const classTable = ({ judge, real, models }: Evaluation): Report.Table | undefined => {
-  if (judge === undefined) return undefined
+  if (judge === undefined || judge.classes.length > mostClasses) return undefined
   const sets = [...(real === undefined ? [] : [real]), ...models]
   return tableOf(
     "How many images are of each class, as the classifier sees it.",
@@ -1140,7 +1181,13 @@ export const writeRun = Effect.fnUntraced(function* (
 ) {
   const at = places(folder, yield* Path.Path)
   const samples = shown.find((each) => each.name === name)
-  if (samples !== undefined) yield* Images.write(at.picture, yield* Images.grid(samples.images))
+  if (samples !== undefined) {
+    const { images, columns } = samples
+    yield* Images.write(
+      at.picture,
+      yield* Images.grid(images, columns === undefined ? {} : { columns })
+    )
+  }
   yield* write(at.evaluation, only(evaluation, name))
 })
 

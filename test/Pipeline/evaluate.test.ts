@@ -15,10 +15,11 @@ import * as Dataset from "../../src/Pipeline/Dataset.ts"
 import * as Digits from "../../src/Pipeline/Digits.ts"
 import * as Evaluate from "../../src/Pipeline/Evaluate.ts"
 import type * as Features from "../../src/Pipeline/Features.ts"
-import type { Images } from "../../src/Pipeline/Images.ts"
+import * as Images from "../../src/Pipeline/Images.ts"
 import * as Metrics from "../../src/Pipeline/Metrics.ts"
 import * as Model from "../../src/Pipeline/Model.ts"
 import * as Networks from "../../src/Pipeline/Networks.ts"
+import { HostRandom } from "../../src/Tensor/index.ts"
 
 /** Means over squares of 7×7 pixels, and how bright an image is as its class. */
 const coarse: Features.Extractor = {
@@ -26,7 +27,7 @@ const coarse: Features.Extractor = {
   dimension: 16,
   shape: [1, 28, 28],
   resizing: "none",
-  extract: ({ shape: [n], data }: Images) =>
+  extract: ({ shape: [n], data }: Images.Images) =>
     Effect.sync(() => {
       const features = new Float32Array(n * 16)
       const probabilities = new Float32Array(n * 2)
@@ -62,10 +63,14 @@ const grey = Evaluate.ofDataset(
 
 const featuresOf = (data: Dataset.Dataset, count: number) =>
   Dataset.sequence(data, { batch: count, count }).pipe(
-    Stream.mapEffect(({ data }) => coarse.extract(data)),
+    Stream.mapEffect(({ data }) => coarse.extract(Images.rounded(data))),
     Stream.runHead,
     Effect.map((found) => (found._tag === "Some" ? found.value : expect.unreachable()))
   )
+
+/** Its items in no order, as they are looked at. */
+const mixed = (data: Dataset.Dataset) =>
+  Dataset.subset(data, HostRandom.permutation(HostRandom.key(0), data.size).data)
 
 const scaled = ({ shape, data }: Metrics.Features, scale: number): Metrics.Features => ({
   shape,
@@ -82,11 +87,11 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
     it.effect("says what the metrics say of all images at once", () =>
       Effect.gen(function* () {
         const { evaluation: found } = yield* evaluation
-        const real = yield* featuresOf(train, 700)
+        const real = yield* featuresOf(mixed(train), 700)
         const { scale } = found.extractor
         const square = real.features.data.reduce((sum, x) => sum + x * x, 0)
         expect(scale).toBeCloseTo(Math.sqrt(square / (700 * 16)), 6)
-        const all = { real: [test, 300], own: [Digits.make({ seed: 2 }), 600] } as const
+        const all = { real: [mixed(test), 300], own: [Digits.make({ seed: 2 }), 600] } as const
         const sets = { real: found.real, own: found.models[0] }
         for (const name of ["real", "own"] as const) {
           const [data, count] = all[name]
@@ -134,6 +139,32 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
           ["own", 5],
           ["grey", 5]
         ])
+      })
+    )
+
+    it.effect("looks at all classes of data that are in their order", () =>
+      Effect.gen(function* () {
+        // half of them dark to the left, and then half of them to the right
+        const sorted = (name: string) =>
+          Dataset.fromArrays({
+            name,
+            shape: [1, 28, 28],
+            floats: Float32Array.from({ length: 400 * 784 }, (_, i) =>
+              Math.floor(i / 784) < 200 === i % 28 < 14 ? -0.5 : 0.5
+            )
+          })
+        const { evaluation: found } = yield* Evaluate.run([], {
+          train: sorted("train"),
+          test: sorted("test"),
+          judge,
+          count: 100,
+          reference: 100,
+          features: 50
+        })
+        for (const count of found.real?.judgement?.counts ?? []) expect(count).toBeGreaterThan(30)
+        // the reference has both too: else all of one class were far from it
+        expect(found.real?.precision).toBe(1)
+        expect(found.real?.recall).toBe(1)
       })
     )
 
@@ -215,7 +246,9 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
         })
         const { moments } = yield* Stream.runHead(samples).pipe(
           Effect.flatMap((all) =>
-            coarse.extract(all._tag === "Some" ? all.value.images : expect.unreachable())
+            coarse.extract(
+              Images.rounded(all._tag === "Some" ? all.value.images : expect.unreachable())
+            )
           ),
           Effect.map(({ features }) => ({ moments: Metrics.moments(features) }))
         )
@@ -246,6 +279,13 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
         const again = yield* Evaluate.judge(parts, { cache, training })
         expect(steps).toBe(30)
         expect(again.accuracy).toBe(first.accuracy)
+        // what cannot be kept is there all the same
+        const nowhere = `${cache}/file/folder`
+        yield* files.writeFileString(`${cache}/file`, "")
+        const unkept = yield* Evaluate.judge(parts, { cache: nowhere, training })
+        expect(unkept.accuracy).toBe(first.accuracy)
+        yield* files.remove(`${cache}/file`)
+        steps = 30
         // other data, another judge; and what is damaged is made anew
         const [name] = yield* files.readDirectory(cache)
         yield* files.writeFileString(`${cache}/${name}`, "no classifier")
@@ -299,7 +339,14 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
         expect(read).toEqual(Evaluate.only(found, "own"))
         expect(yield* files.exists(at.picture)).toBe(true)
         expect(Evaluate.merge([read, Evaluate.only(found, "grey")])).toEqual(found)
-        expect(() => Evaluate.merge([read, { ...read, features: 1 }])).toThrow(/cannot be compared/)
+        const [model] = read.models
+        for (const odd of [
+          { features: 1 },
+          { device: "another" },
+          { models: [{ ...model, count: 1 }] }
+        ]) {
+          expect(() => Evaluate.merge([read, { ...read, ...odd }])).toThrow(/cannot be compared/)
+        }
         expect(() => Evaluate.merge([])).toThrow(/none/)
         expect(Evaluate.table(found).rows.map(([name]) => name)).toEqual(["real", "own", "grey"])
         expect(Evaluate.classTable(found)?.columns.map(({ name }) => name)).toEqual([
@@ -308,7 +355,7 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
           "bright"
         ])
         const text = Evaluate.show(found)
-        expect(text).toMatch(/model +images +FID +KID/)
+        expect(text).toMatch(/model +images +FID +KID +±, of subsets/)
         expect(text).not.toContain("undefined")
         yield* files.writeFileString(at.evaluation, "[]")
         const failure = yield* Effect.flip(Evaluate.read(at.evaluation))
