@@ -236,7 +236,14 @@ export const Result = Schema.Struct({
   sampler: Schema.String,
   device: Schema.String,
   baselines: Schema.Array(Baseline),
-  models: Schema.Array(Schema.Struct({ name: Schema.String, chains: Schema.Array(Chain) }))
+  models: Schema.Array(
+    Schema.Struct({
+      name: Schema.String,
+      /** How many classes there are, of a model that was told those of the images. */
+      classes: Schema.optionalKey(Schema.Int),
+      chains: Schema.Array(Chain)
+    })
+  )
 })
 
 /**
@@ -482,6 +489,10 @@ const validate = (
   whole("shown", shown, 0)
   for (const each of steps) whole("steps", each, 1)
   refuse(levels.length > 0 && steps.length > 0, () => "there are no levels, or no steps")
+  for (const [name, values] of Object.entries({ levels, steps })) {
+    const again = values.find((value, i) => values.indexOf(value) < i)
+    refuse(again === undefined, () => `${name}: ${again} is there twice`)
+  }
 }
 
 /** Clean images, and their labels if they have any. */
@@ -695,7 +706,11 @@ export const stream = <E = never>(subjects: ReadonlyArray<Subject>, options: Opt
             sampler: sampler.name,
             device: description,
             baselines: bases.map(({ baseline }) => baseline),
-            models: subjects.map(({ name }) => ({ name, chains: chains.get(name) ?? [] }))
+            models: subjects.map(({ name, classes }) => ({
+              name,
+              ...(classes === undefined || clean.labels === undefined ? {} : { classes }),
+              chains: chains.get(name) ?? []
+            }))
           },
           examples:
             few === 0
@@ -746,8 +761,8 @@ export const only = (result: Result, name: string): Result => ({
 })
 
 /**
- * The models of several experiments beside each other, if these are alike: on the same images, with the same noise. Throws `DataError`
- * if they are not.
+ * The models of several experiments beside each other, if these are alike: on the same images, with the same noise, on the same device.
+ * Throws `DataError` if they are not.
  *
  * @since 0.1.0
  * @category combinators
@@ -760,15 +775,15 @@ export const merge = (results: ReadonlyArray<Result>): Result => {
     "empty",
     () => "there are no results to be put beside each other"
   )
-  const conditions = ({ data, count, seed, sampler, baselines }: Result) =>
-    JSON.stringify([data, count, seed, sampler, baselines.map(({ noise }) => noise)])
+  const conditions = ({ data, count, batch, seed, sampler, device, baselines }: Result) =>
+    JSON.stringify([data, count, batch, seed, sampler, device, baselines.map(({ noise }) => noise)])
   for (const each of rest) {
     demand(
       conditions(each) === conditions(first),
       what,
       "options",
       () =>
-        `experiments of ${namesOf(first)} and ${namesOf(each)} differ in data, count, seed, sampler or levels, so that they cannot be compared`
+        `experiments of ${namesOf(first)} and ${namesOf(each)} differ in data, count, batch, seed, sampler, device or levels, so that they cannot be compared`
     )
   }
   return { ...first, models: results.flatMap(({ models }) => models) }
@@ -781,56 +796,58 @@ const chainsAt = (chains: ReadonlyArray<Chain>, noise: number): ReadonlyArray<Ch
   chains.filter((chain) => chain.noise === noise)
 
 /**
- * Everything in a table: a row for each model, level and number of steps, those without a model first.
+ * Everything in a table: for each level what there is without a model, and a row for each model and number of steps.
  *
  * @since 0.1.0
  * @category conversions
  */
 export const table = ({ baselines, models, count, data, sampler }: Result): Report.Table => {
-  const cells = (quality: Quality) => [quality.psnr, quality.ssim, quality.lpips]
-  const rows = baselines.flatMap(({ noise, noisy, blurred, deviation }) => [
-    ["noisy", String(noise), undefined, undefined, ...cells(noisy), undefined, undefined],
-    [
-      `blurred, σ = ${deviation.toFixed(2)}`,
-      String(noise),
-      undefined,
-      undefined,
-      ...cells(blurred),
-      undefined,
-      undefined
-    ],
-    ...models.flatMap(({ name, chains }) =>
+  const cells = ({ psnr, ssim, lpips }: Quality) => [psnr, ssim, lpips]
+  const levels = baselines.map(({ noise, noisy, blurred, deviation }) => {
+    const without = [
+      ["noisy", undefined, undefined, ...cells(noisy), undefined, undefined],
+      [
+        `blurred, σ = ${deviation.toFixed(2)}`,
+        undefined,
+        undefined,
+        ...cells(blurred),
+        undefined,
+        undefined
+      ]
+    ]
+    const denoised = models.flatMap(({ name, chains }) =>
       chainsAt(chains, noise).map((chain) => {
         const { kind, step } = bestImage(chain)
         const last = chain.chain[chain.chain.length - 1]
-        return [
-          name,
-          String(noise),
-          chain.steps,
-          `${step.step}, ${kind}`,
-          ...cells(step[kind]),
-          last.state.psnr,
-          chain.seconds
-        ]
+        const best = `${step.step}, ${kind}`
+        return [name, chain.steps, best, ...cells(step[kind]), last.state.psnr, chain.seconds]
       })
     )
-  ])
+    return { noise, rows: [...without, ...denoised] }
+  })
   const columns: ReadonlyArray<Report.Column> = [
     { name: "model" },
-    { name: "noise", unit: "ε", align: "right" },
     { name: "steps" },
     { name: "best after", align: "right" },
-    { name: "PSNR", unit: "dB", format: "fixed" },
-    { name: "SSIM", format: "fixed", digits: 3 },
-    { name: "LPIPS", format: "fixed", digits: 3 },
-    { name: "PSNR at the end", unit: "dB", format: "fixed" },
+    { name: "PSNR", unit: "dB", format: "fixed", best: "high" },
+    { name: "SSIM", format: "fixed", digits: 3, best: "high" },
+    { name: "LPIPS", format: "fixed", digits: 3, best: "low" },
+    { name: "at the end", unit: "PSNR, dB", format: "fixed" },
     { name: "time", unit: "an image", format: "seconds" }
   ]
+  const rows = levels.flatMap((level) => level.rows)
   const used = columns.map((_, c) => rows.some((row) => row[c] !== undefined))
+  const starts = levels.map((_, i) =>
+    levels.slice(0, i).reduce((sum, { rows }) => sum + rows.length, 0)
+  )
+  const told = models.flatMap(({ name, classes }) => (classes === undefined ? [] : [name]))
+  const knowing = told.length === 0 ? "" : ` Told the images' classes: ${told.join(", ")}.`
   return Report.table({
-    caption: `Noise taken from ${count} images of ${data} by ${sampler}: the image with the highest PSNR along the chain, and the last one. Means over the images.`,
+    caption: `Noise taken from ${count} images of ${data} by ${sampler}: the image with the highest PSNR along the chain, and the last one. Means over the images.${knowing}`,
     columns: columns.filter((_, c) => used[c]),
-    rows: rows.map((row) => row.filter((_, c) => used[c]))
+    rows: rows.map((row) => row.filter((_, c) => used[c])),
+    groups: levels.map(({ noise }, i) => ({ title: `ε = ${noise}`, row: starts[i] })),
+    unranked: starts.flatMap((start) => [start, start + 1])
   })
 }
 
@@ -840,7 +857,10 @@ export const table = ({ baselines, models, count, data, sampler }: Result): Repo
  * @since 0.1.0
  * @category conversions
  */
-export const show = (result: Result): string => Report.tableToText(table(result))
+export const show = (result: Result): string => {
+  const shown = table(result)
+  return `${shown.caption}\n\n${Report.tableToText(shown)}`
+}
 
 /**
  * PSNR over the level of noise: of each model the best image of its best chain, and what is there without one.
@@ -865,14 +885,8 @@ export const overNoise = ({ baselines, models, data }: Result): Chart.Chart => {
   })
 }
 
-/**
- * PSNR along the chains with the most steps from a level of noise: of the state, and of the estimate of the clean image. Throws
- * `DataError` for a level that is none of the result's.
- *
- * @since 0.1.0
- * @category charts
- */
-export const alongChain = ({ baselines, models }: Result, noise: number): Chart.Chart => {
+/** PSNR along the chains with the most steps from a level of noise. */
+const fromLevel = ({ baselines, models }: Result, noise: number): Chart.Chart => {
   const series = models.flatMap(({ name, chains }) => {
     const all = chainsAt(chains, noise)
     if (all.length === 0) return []
@@ -886,14 +900,27 @@ export const alongChain = ({ baselines, models }: Result, noise: number): Chart.
   })
   const baseline = baselines.find((each) => each.noise === noise)
   return Chart.lines({
-    title: `Denoising: PSNR along the chain, ε = ${noise}`,
+    title: `From ε = ${noise}`,
     x: "step",
-    y: "PSNR, dB",
+    y: `ε = ${noise}: PSNR, dB`,
     series,
     references:
       baseline === undefined ? [] : [{ axis: "y", value: baseline.noisy.psnr, label: "noisy" }]
   })
 }
+
+/**
+ * PSNR along the chains with the most steps from some levels of noise, a panel each: of the state, and of the estimate of the clean image.
+ * Throws `DataError` for levels that are none of the result's.
+ *
+ * @since 0.1.0
+ * @category charts
+ */
+export const alongChains = (result: Result, levels: ReadonlyArray<number>): Chart.Chart =>
+  Chart.panels({
+    title: "Denoising: PSNR along the chain",
+    charts: levels.map((noise) => fromLevel(result, noise))
+  })
 
 /**
  * Examples in one picture: a row for each level and image, a column for each hand. Fails with `DataError` where there are none.

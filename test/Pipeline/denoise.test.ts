@@ -244,6 +244,8 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
         })
         const [{ chain, best }] = result.models[0].chains
         for (const { estimate } of chain) expect(estimate.psnr).toBe(Number.POSITIVE_INFINITY)
+        expect(result.models[0].classes).toBe(3)
+        expect(Denoise.table(result).caption).toMatch(/ Told the images' classes: told\.$/)
         expect(best.estimate).toBe(1)
         // of images without contrast the widest blur is the best
         expect(result.baselines[0].deviation).toBeGreaterThan(4)
@@ -299,19 +301,24 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
 
         const parts = ["best", "idle"].map((name) => Denoise.only(result, name))
         expect(Denoise.merge(parts)).toEqual(result)
-        expect(() => Denoise.merge([result, { ...result, seed: 1 }])).toThrow(/cannot be compared/)
+        for (const odd of [{ seed: 1 }, { batch: 1 }, { device: "another" }]) {
+          const both = [result, { ...result, ...odd }]
+          expect(() => Denoise.merge(both)).toThrow(/cannot be compared/)
+        }
         expect(() => Denoise.merge([])).toThrow(/no results/)
 
-        const lines = Denoise.show(result).split("\n")
-        expect(lines).toHaveLength(1 + 2 * (2 + 2))
-        expect(lines[0]).toMatch(
-          /^model +noise, ε +steps +best after +PSNR, dB +SSIM +PSNR at the end/
-        )
+        const [caption, , ...lines] = Denoise.show(result).split("\n")
+        expect(caption).toMatch(/^Noise taken from 2 images of normals by DDIM: /)
+        // a head, and for each level an empty line, a title, and its rows
+        expect(lines).toHaveLength(1 + 2 * (2 + 2 + 2))
+        expect(lines[0]).toMatch(/^model +steps +best after +PSNR, dB +SSIM +at the end, PSNR, dB/)
+        expect(lines.filter((line) => line.startsWith("ε"))).toEqual(["ε = 0.1", "ε = 0.3"])
         const { width, height } = yield* Denoise.picture(outcome.examples, { scale: 1, gap: 0 })
         expect([width, height]).toEqual([5 * 16, 2 * 16])
-        for (const chart of [Denoise.overNoise(result), Denoise.alongChain(result, 0.1)]) {
+        for (const chart of [Denoise.overNoise(result), Denoise.alongChains(result, [0.1, 0.3])]) {
           expect(yield* Chart.toSvg(chart)).toContain("best")
         }
+        expect(() => Denoise.alongChains(result, [0.2])).toThrow(/nothing to draw/)
         yield* files.writeFileString(at.result, '{"format":"odeon-denoising"}')
         const failure = yield* Effect.flip(Denoise.read(at.result))
         expect(failure).toMatchObject({ _tag: "DataError", reason: "format", source: at.result })
@@ -332,6 +339,8 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
           [[normal], { count: 100 }, /it has 24/],
           [[normal], { steps: [0] }, /steps must be/],
           [[normal], { levels: [] }, /no levels/],
+          [[normal], { levels: [0.1, 0.2, 0.1] }, /levels: 0.1 is there twice/],
+          [[normal], { steps: [3, 3] }, /steps: 3 is there twice/],
           [[normal], { levels: [0.1, 1e9] }, /none of the schedule/]
         ]
         for (const [subjects, odd, message] of cases) {
