@@ -822,7 +822,7 @@ const sizeOf = (
       const all = specification.concat as ReadonlyArray<object>
       const columns = Math.max(1, Math.min(all.length, Math.floor(width / leastPanel)))
       const own = Math.floor((width - 12 - (columns - 1) * spacing) / columns) - margin
-      const height = Math.round(100 + 0.3 * own)
+      const height = Math.round(100 + 0.4 * own)
       return { concat: all.map((each) => ({ ...each, width: own, height })), columns, spacing }
     }
     case "wide":

@@ -584,9 +584,10 @@ const chartToHtml = Effect.fnUntraced(function* ({ chart, caption: said }: Figur
 
 const picturesToHtml = Effect.fnUntraced(function* (block: Pictures, number: number) {
   const prepared = yield* Effect.forEach(block.pictures, prepare)
-  // of many, large ones have half of the page each, and small ones a quarter
+  // of many, large ones have half of the page each, and small ones a quarter; two large ones too, if they are not too flat for that
   const broad = prepared.some(({ width }) => width > columnWidth / 2)
-  const many = block.pictures.length > 2
+  const tall = prepared.every(({ width, height }) => 2 * width < 3 * height)
+  const many = block.pictures.length > 2 || (block.pictures.length === 2 && broad && tall)
   const kind = many ? (broad ? "pictures many broad" : "pictures many") : "pictures"
   /** The least that they may be drawn at: what is made smaller would lose pixels where edges are hard. */
   const room = many && !broad ? columnWidth / 4 : widths.narrow

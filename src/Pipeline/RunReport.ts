@@ -228,7 +228,7 @@ const summary = Effect.fnUntraced(function* (runs: ReadonlyArray<Found>) {
     { name: "network" },
     { name: "data" },
     { name: "parameters", format: "count" },
-    { name: "MACs", unit: "an image", format: "count" },
+    { name: "MACs", unit: "an evaluation", format: "count" },
     { name: "steps" },
     { name: "batch" },
     { name: "training", format: "seconds" },
@@ -237,12 +237,19 @@ const summary = Effect.fnUntraced(function* (runs: ReadonlyArray<Found>) {
     { name: "sure", format: "percent" },
     { name: "sampling", unit: "an image", format: "seconds" }
   ]
-  // data that are the same stand above the table
+  // what is the same stands above the table, or below among the configuration
   const several = (c: number) => new Set(rows.map((row) => row[c])).size > 1
   const known = (c: number) => rows.some((row) => row[c] !== undefined)
-  const used = columns.map(({ name }, c) => c === 0 || (name === "data" ? several(c) : known(c)))
+  const used = columns.map(({ name }, c) =>
+    name === "data" || name === "batch"
+      ? several(c)
+      : name === "network"
+        ? rows.some((row) => row[c] !== undefined && row[c] !== row[0])
+        : c === 0 || known(c)
+  )
+  const judged = runs.some((run) => figuresOf(run)?.judgement !== undefined)
   return Report.table({
-    caption: "MACs are the multiply-accumulates of one evaluation of the network",
+    caption: `MACs are the multiply-accumulates of one evaluation of the network${judged ? "; “sure” is the share of samples of which a classifier is sure" : ""}`,
     columns: columns.filter((_, c) => used[c]),
     rows: rows.map((row) => row.filter((_, c) => used[c]))
   })
@@ -439,12 +446,14 @@ const denoising = Effect.fnUntraced(function* (runs: ReadonlyArray<Found>) {
             )
           ]
         : []),
-      ...(long ? chosen(levels, mostChains) : []).map((noise) =>
-        Report.figure(
-          Denoise.alongChain(part, noise),
-          "What there is after each step, and the estimate of the clean image that the step was made of."
-        )
-      ),
+      ...(long
+        ? [
+            Report.figure(
+              Denoise.alongChains(part, chosen(levels, mostChains)),
+              "The state, which still holds some noise, after each step, and the estimate of the clean image that the step was made of."
+            )
+          ]
+        : []),
       Denoise.table(part)
     ]
   })

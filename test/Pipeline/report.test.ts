@@ -340,15 +340,23 @@ describe("blocks", () => {
   })
 
   it("give large pictures half of the page, and small ones a quarter", async () => {
-    const broad = async (width: number, count: number) => {
-      const picture: Images.Picture = { ...dot, width, data: new Uint8Array(2 * width) }
+    const broad = async (width: number, count: number, height = 2) => {
+      const picture: Images.Picture = {
+        ...dot,
+        width,
+        height,
+        data: new Uint8Array(height * width)
+      }
       const all = Array.from({ length: count }, () => ({ picture, alt: "one" }))
       const root = await page(Report.pictures(all))
       return Markup.all(root, "div").flatMap(({ attributes }) => attributes.class ?? [])
     }
     expect(await broad(880, 3)).toEqual(["pictures many broad"])
     expect(await broad(120, 3)).toEqual(["pictures many"])
+    // two beside each other where they are not too flat
     expect(await broad(880, 2)).toEqual(["pictures"])
+    expect(await broad(540, 2, 540)).toEqual(["pictures many broad"])
+    expect(await broad(120, 2, 120)).toEqual(["pictures"])
   })
 
   it("refuse bytes that are no picture", async () => {

@@ -159,7 +159,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("reports of runs", (it)
       expect(count(html, "<img")).toBe(2 * (4 + 1 + 1))
       expect(count(html, "the same noise each time")).toBe(2)
       expect(html).not.toMatch(/undefined|There is no|There are no|not to be compared/)
-      expect(written.filter((each) => each.endsWith(".svg")).length).toBe(2 + 1 + 2)
+      expect(written.filter((each) => each.endsWith(".svg")).length).toBe(2 + 1 + 1)
     }).pipe(Effect.scoped)
   )
 

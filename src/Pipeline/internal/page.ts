@@ -73,9 +73,10 @@ img { display: block; max-width: 100%; height: auto; image-rendering: pixelated 
 .many img { width: 100% }
 img.smooth { image-rendering: auto }
 .scroll { overflow-x: auto }
-table { border-collapse: collapse; width: 100%; font: .875rem/1.4 var(--sans); font-variant-numeric: tabular-nums lining-nums }
-thead { border-top: 1.5px solid var(--ink); border-bottom: 1px solid var(--ink) }
-tbody { border-bottom: 1.5px solid var(--ink) }
+/* rules belong to cells: those of rows would be hidden under cells that stay where others scroll */
+table { border-collapse: separate; border-spacing: 0; width: 100%; font: .875rem/1.4 var(--sans); font-variant-numeric: tabular-nums lining-nums }
+thead th { border-top: 1.5px solid var(--ink); border-bottom: 1px solid var(--ink) }
+tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink) }
 th, td { padding: .45rem .7rem; text-align: left; vertical-align: baseline }
 th:first-child, td:first-child { padding-left: 0 }
 th:last-child, td:last-child { padding-right: 0 }
@@ -86,7 +87,7 @@ tbody .unranked > * { color: var(--muted) }
 tbody .group th { padding-top: 1rem; font-weight: 600 }
 tbody tr.group:first-child th { padding-top: .45rem }
 .group span { position: sticky; left: 0 }
-tbody tr + tr { border-top: 1px solid var(--line) }
+tbody tr + tr > * { border-top: 1px solid var(--line) }
 td.right, th.right { text-align: right }
 td.right { white-space: nowrap }
 td.centre, th.centre { text-align: center }
@@ -138,7 +139,8 @@ pre {
   h1, h2, h3, h4, h5, h6 { break-after: avoid }
   p { orphans: 3; widows: 3 }
   figure, tr, dl > div { break-inside: avoid }
-  figure.table, figure.code { break-inside: auto }
+  figure.table, figure.settings, figure.code { break-inside: auto }
+  figcaption { break-inside: avoid }
   figcaption:first-child, .group { break-after: avoid }
   figure > :not(figcaption):has(+ figcaption) { break-after: avoid }
   thead { display: table-header-group }
