@@ -1,35 +1,23 @@
-/** The program `odeon`, as its users start it. */
-import { spawnSync } from "node:child_process"
+/** `odeon cost` and `odeon networks` */
 import * as Fs from "node:fs"
-import * as Os from "node:os"
-import * as Path from "node:path"
-import { afterAll, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import * as CUNet from "../../src/Layer/CUNet.ts"
 import * as UNet from "../../src/Layer/UNet.ts"
+import { inFolder, odeon } from "../support/cli.ts"
 
-const program = Path.join(import.meta.dirname, "../../bin/odeon.js")
-const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "odeon-cli-"))
-afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
-
-const odeon = (...args: ReadonlyArray<string>) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
-    cwd: folder,
-    encoding: "utf8"
-  })
-  return { status, stdout, stderr }
-}
+const { at } = inFolder()
 
 /** What is printed as JSON, and nothing else. */
-const figures = (...args: ReadonlyArray<string>) => {
-  const { status, stdout, stderr } = odeon(...args, "--json")
+const figures = async (...args: ReadonlyArray<string>) => {
+  const { status, stdout, stderr } = await odeon(...args, "--json")
   expect(stderr).toBe("")
   expect(status).toBe(0)
   return JSON.parse(stdout)
 }
 
 describe("odeon cost", () => {
-  it("prints figures for programs", () => {
-    const { rows, ...totals } = figures("cost", "cunet-public", "--size", "64")
+  it("prints figures for programs", async () => {
+    const { rows, ...totals } = await figures("cost", "cunet-public", "--size", "64")
     expect(totals).toEqual({
       network: "cunet-public",
       size: 64,
@@ -50,8 +38,8 @@ describe("odeon cost", () => {
     })
   })
 
-  it("prints a table for people", () => {
-    const { status, stdout, stderr } = odeon("cost", "cunet-public", "--depth", "1")
+  it("prints a table for people", async () => {
+    const { status, stdout, stderr } = await odeon("cost", "cunet-public", "--depth", "1")
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
     expect(`\n${stdout}`).toMatchInlineSnapshot(`
       "
@@ -75,42 +63,41 @@ describe("odeon cost", () => {
     `)
   })
 
-  it("takes the size that a network is meant for, and another where it is told", () => {
-    expect(figures("cost", "ddpm-cifar10").size).toBe(32)
-    expect(figures("cost", "ddpm-cifar10", "--size", "16").size).toBe(16)
+  it("takes the size that a network is meant for, and another where it is told", async () => {
+    expect((await figures("cost", "ddpm-cifar10")).size).toBe(32)
+    expect((await figures("cost", "ddpm-cifar10", "--size", "16")).size).toBe(16)
   })
 
-  it("takes fields from a file and from its arguments, which come later", () => {
+  it("takes fields from a file and from its arguments, which come later", async () => {
     const integrator = { method: "rk4", steps: 2, adjoint: "direct" }
-    Fs.writeFileSync(Path.join(folder, "small.json"), JSON.stringify({ width: 8, levels: 1 }))
-    const given = ["cost", "cunet", "--size", "16", "--config", "small.json", "--set", "levels=2"]
-    const { rows } = figures(
-      ...given,
-      "--set",
-      "order=first",
-      "--set",
-      `integrator=${JSON.stringify(integrator)}`
-    )
+    const file = at("small.json")
+    Fs.writeFileSync(file, JSON.stringify({ width: 8, levels: 1 }))
+    const given = ["cost", "cunet", "--size", "16", "--config", file, "--set", "levels=2"]
+    const whole = `integrator=${JSON.stringify(integrator)}`
+    const { rows } = await figures(...given, "--set", "order=first", "--set", whole)
     expect(rows.find(({ path }: { readonly path: string }) => path === "middle")).toMatchObject({
       shape: [1, 64, 4, 4],
       integration: { method: "RK4", evaluations: 8 }
     })
+    const paths = ["--set", "order=first", "--set", "integrator.method=rk4"]
+    const byPath = await figures(...given, ...paths, "--set", "integrator.steps=2")
+    expect(byPath.rows).toEqual(rows)
   })
 
-  it("says null for what a controller decides", () => {
+  it("says null for what a controller decides", async () => {
     const steps = { relative: 1e-3, absolute: 1e-3 }
     const integrator = JSON.stringify({ method: "dopri5", steps, adjoint: "backsolve" })
     const given = ["cost", "cunet", "--size", "16", "--set", `integrator=${integrator}`]
-    const { rows } = figures(...given)
+    const { rows } = await figures(...given)
     expect(rows.find(({ path }: { readonly path: string }) => path === "middle")).toMatchObject({
       integration: { evaluations: null }
     })
-    expect(odeon(...given).stdout).toContain("A controller chooses the steps")
+    expect((await odeon(...given)).stdout).toContain("A controller chooses the steps")
   })
 
   const refuses = (what: string, args: ReadonlyArray<string>, says: string) =>
-    it(`refuses ${what} in one line`, () => {
-      const { status, stdout, stderr } = odeon("cost", ...args)
+    it(`refuses ${what} in one line`, async () => {
+      const { status, stdout, stderr } = await odeon("cost", ...args)
       expect({ status, stdout, stderr }).toEqual({ status: 1, stdout: "", stderr: `${says}\n` })
     })
 
@@ -152,27 +139,14 @@ describe("odeon cost", () => {
 })
 
 describe("odeon networks", () => {
-  it("lists every preset", () => {
+  it("lists every preset", async () => {
     const names = Object.keys({ ...UNet.presets, ...CUNet.presets })
     const listed: ReadonlyArray<{ readonly name: string; readonly parameters: number }> =
-      figures("networks")
+      await figures("networks")
     expect(listed.map(({ name }) => name)).toEqual(names)
     expect(listed.find(({ name }) => name === "cunet-public")?.parameters).toBe(8_811_875)
-    const lines = odeon("networks").stdout.trimEnd().split("\n")
+    const lines = (await odeon("networks")).stdout.trimEnd().split("\n")
     expect(lines).toHaveLength(names.length)
     expect(lines[names.indexOf("cunet-public")]).toMatch(/^cunet-public +8,811,875 parameters /)
-  })
-})
-
-describe("odeon --help", () => {
-  it("names the commands, and each command its flags", () => {
-    const { status, stdout } = odeon("--help")
-    expect(status).toBe(0)
-    expect(stdout).toMatch(/^ {2}cost +What a network/m)
-    expect(stdout).toMatch(/^ {2}networks.* List the presets/m)
-    const help = odeon("cost", "--help").stdout
-    for (const flag of ["--size", "--depth", "--config", "--set", "--json"]) {
-      expect(help).toContain(flag)
-    }
   })
 })

@@ -1,28 +1,23 @@
-/** `odeon denoise`, as its users start it. */
+/** `odeon denoise` */
 import * as Fs from "node:fs"
 import * as Effect from "effect/Effect"
 import { beforeAll, describe, expect, it } from "vitest"
-import { inFolder } from "../support/cli.ts"
+import { inFolder, odeon } from "../support/cli.ts"
 import { perform, write } from "../support/runs.ts"
 
-const { odeon, at } = inFolder()
+const { at } = inFolder()
 
-beforeAll(() =>
-  perform(Effect.andThen(write(at("one")), write(at("two"), { seed: 1, conditional: true })))
-)
+const [one, two] = [at("one"), at("two")]
+
+beforeAll(() => perform(Effect.andThen(write(one), write(two, { seed: 1, conditional: true }))))
 
 const small = ["--count", "3", "--levels", "0.1,0.3", "--steps", "1,2"]
 
 describe("odeon denoise", () => {
   it("puts runs side by side, and writes what it found into their folders", async () => {
-    const { status, stdout, stderr } = await odeon([
-      "denoise",
-      "one",
-      "two",
-      ...small,
-      "--out",
-      "all"
-    ])
+    const { status, stdout, stderr } = await odeon(
+      ...["denoise", one, two, ...small, "--out", at("all")]
+    )
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
     const rows = stdout
       .split("\n")
@@ -41,14 +36,9 @@ describe("odeon denoise", () => {
   })
 
   it("prints JSON and nothing else", async () => {
-    const { status, stdout, stderr } = await odeon([
-      "denoise",
-      "one",
-      ...small,
-      "--sampler",
-      "heun",
-      "--json"
-    ])
+    const { status, stdout, stderr } = await odeon(
+      ...["denoise", one, ...small, "--sampler", "heun", "--json"]
+    )
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
     const { models, count, sampler } = JSON.parse(stdout)
     expect({ count, sampler }).toEqual({ count: 3, sampler: "Heun" })
@@ -57,13 +47,14 @@ describe("odeon denoise", () => {
 
   it("says in a line what is wrong", async () => {
     const cases = [
-      [["none"], /none: there is no such file or folder/],
-      [["one", "--levels", "0.1,,0.2"], /--levels: 0\.1,,0\.2 are no numbers/],
-      [["one", "--lpips", "none.safetensors"], /none\.safetensors/]
+      [[at("none")], /none: there is no such file or folder/],
+      [[one, "--levels", "0.1,,0.2"], /--levels: 0\.1,,0\.2 are no numbers/],
+      [[one, "--steps", "1,5,1"], /steps: 1 is there twice/],
+      [[one, "--lpips", at("none.safetensors")], /none\.safetensors/]
     ] as const
-    const ends = await Promise.all(cases.map(([args]) => odeon(["denoise", ...args])))
-    for (const [i, { status, stdout, stderr }] of ends.entries()) {
-      expect(stderr).toMatch(cases[i][1])
+    for (const [args, says] of cases) {
+      const { status, stdout, stderr } = await odeon("denoise", ...args)
+      expect(stderr).toMatch(says)
       expect(stderr.trim().split("\n")).toHaveLength(1)
       expect({ status, stdout }).toEqual({ status: 1, stdout: "" })
     }

@@ -5,7 +5,8 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { fieldsOf, valueOf } from "../internal/fields.ts"
+import * as Configuration from "../internal/configuration.ts"
+import { fieldsOf } from "../internal/fields.ts"
 import * as Flags from "../internal/flags.ts"
 import { networks } from "../internal/pipeline.ts"
 import { refusing } from "../internal/refusal.ts"
@@ -29,15 +30,19 @@ export const cost = Command.make(
       Flag.optional
     ),
     config: Flags.config("A JSON file of configuration fields, in place of the preset's"),
-    set: Flags.set("A configuration field, with a value in JSON; may be repeated"),
+    set: Flags.set(
+      "A configuration field, by its path, with a value in JSON or a word; may be repeated"
+    ),
     json: Flags.json
   },
   Effect.fnUntraced(function* ({ network: name, size, depth, config, set, json }) {
     const Networks = yield* networks
-    const fields = Option.isSome(config) ? yield* fieldsOf(config.value) : {}
-    const told: Record<string, unknown> = {}
-    for (const [key, text] of Object.entries(set)) told[key] = yield* valueOf(`--set ${key}`, text)
-    const network = yield* Networks.preset(name, { ...fields, ...told })
+    const told = yield* Configuration.ofSet(set)
+    const { fields } = told.reduce(Configuration.put, {
+      fields: Option.isSome(config) ? yield* fieldsOf(config.value) : {},
+      origins: {}
+    })
+    const network = yield* Networks.preset(name, fields as never)
     const sizes = Option.getOrElse(size, () => Networks.sizeOf(network))
     const summary = yield* Networks.costOf(network, { size: sizes })
     if (json) {
@@ -65,7 +70,7 @@ export const cost = Command.make(
     },
     { command: "odeon cost cunet-public --size 64 --json", description: "Figures for programs" },
     {
-      command: `odeon cost cunet --set order=first --set 'integrator={"method":"rk4","steps":2,"adjoint":"direct"}'`,
+      command: "odeon cost cunet --set order=first --set integrator.method=rk4",
       description: "With other fields than the preset's"
     }
   ])

@@ -35,7 +35,7 @@ const flags = {
     "Where trained classifiers stay; the user's cache unless told"
   ),
   seed: Flags.whole("seed", "Of the samples; 0 unless told"),
-  batch: Flags.count("batch", "Samples at once; 64 unless told, or as many as there are to be"),
+  batch: Flags.count("batch", "Samples at once; 64 unless told, or all where they are fewer"),
   ...Sampling.flags,
   ...Sampling.weights,
   out: Flags.text("out", "file.json", "Write the evaluation of all runs together there, too"),

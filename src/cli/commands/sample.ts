@@ -16,7 +16,7 @@ import { samples } from "../internal/views.ts"
 const flags = {
   from: Argument.String("from").pipe(Argument.withDescription("A run's folder, or a checkpoint's")),
   count: Flags.count("count", "How many; 16 unless told"),
-  batch: Flags.count("batch", "How many at once; 64 unless told, or as many as there are to be"),
+  batch: Flags.count("batch", "How many at once; 64 unless told, or all where they are fewer"),
   seed: Flags.whole(
     "seed",
     "Of the noise; 0 unless told. An item depends on it and its number alone"
@@ -27,7 +27,7 @@ const flags = {
   out: Flags.text(
     "out",
     "folder",
-    "Where the PNG files go, and grid.png of the first 64; samples unless told"
+    "Where the PNG files go, and grid.png of the first 64, a column for each class; samples unless told"
   ),
   grid: Flags.text("grid", "file.png", "Draw all items there, and write no other files"),
   strip: Flags.text(
@@ -118,6 +118,8 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const seed = Option.getOrElse(given.seed, () => 0)
   const batch = Option.getOrElse(given.batch, () => Math.min(64, count))
   const options = { seed, count, ...(label === undefined ? {} : { label: () => label }) }
+  const columns = label === undefined ? Model.columnsOf(model) : undefined
+  const layout = columns === undefined ? {} : { columns }
   const say = (text: string) => (given.quiet ? Effect.void : Console.log(text))
   const sampling = yield* Model.sampling(model, { ...how, batch })
 
@@ -132,7 +134,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
       yield* say(`strip ${given.strip.value}`)
     }
     if (Option.isSome(given.animation)) {
-      yield* Images.writeAnimation(given.animation.value, frames)
+      yield* Images.writeAnimation(given.animation.value, frames, layout)
       yield* say(`animation ${given.animation.value}`)
     }
     // nothing else is asked for
@@ -154,7 +156,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
   )
   yield* Stream.runDrain(given.quiet ? all : Progress.autoOf(samples(count))(all))
   const grid = Option.getOrElse(given.grid, () => paths.join(folder, "grid.png"))
-  yield* Images.write(grid, yield* Images.grid(shown.get()))
+  yield* Images.write(grid, yield* Images.grid(shown.get(), layout))
   if (!single) yield* say(`${count} PNG files in ${folder}`)
   yield* say(`grid ${grid}`)
 })

@@ -10,7 +10,7 @@ import { pipeline } from "./pipeline.ts"
 
 export const flags = {
   sampler: Flags.text("sampler", "name", "Such as ddim, heun or dpm++2m, which it is unless told"),
-  steps: Flags.count("steps", "Of a sampling; 30 unless told"),
+  steps: Flags.count("steps", "Steps from noise to a sample; 30 unless told"),
   plan: Flags.text("plan", "name", "Where the steps lie: uniform (unless told), karras, spaced …"),
   guidance: Flag.Finite("guidance").pipe(
     Flag.withDescription(
