@@ -12,9 +12,12 @@ export const oneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s
 export const refuse = (message: string): CliError.UserError =>
   new CliError.UserError({ cause: undefined, userMessage: oneLine(message) })
 
-/** The reader of what is printed has left. As other programs do, it ends without a word, with the code of the signal for it, 128 + 13. */
+/** The reader of what is printed has left: the code of the signal for it, 128 + 13. */
+const readerLeft = 141
+
+/** The reader of what is printed has left. As other programs do, it ends without a word. */
 export class ReaderLeft extends Data.TaggedError("ReaderLeft") {
-  override readonly [Runtime.errorExitCode] = 141
+  override readonly [Runtime.errorExitCode] = readerLeft
   override readonly [Runtime.errorReported] = false
 }
 
@@ -25,6 +28,12 @@ const isReaderLeft = (error: unknown): boolean => {
   return code === "EPIPE" || isReaderLeft(cause) || isReaderLeft(reason)
 }
 
+/** What is said of an error of the standard output, if anything, and how the process ends by it. */
+export const ofPrinting = (error: Error): { readonly exitCode: number; readonly said?: string } =>
+  isReaderLeft(error)
+    ? { exitCode: readerLeft }
+    : { exitCode: 1, said: `what there is to print cannot be written: ${error.message}` }
+
 /** What a failure says, of one of the system what the system says. */
 const said = (error: Error): string => {
   const { module, cause } = ((error as { readonly reason?: unknown }).reason ?? {}) as {
@@ -32,7 +41,7 @@ const said = (error: Error): string => {
     readonly cause?: unknown
   }
   return module === "Stdio" && cause instanceof Error
-    ? `what there is to print cannot be written: ${cause.message}`
+    ? (ofPrinting(cause).said ?? cause.message)
     : error.message
 }
 
