@@ -328,21 +328,23 @@ export const train = (experiment: Experiment, options: Options) =>
 
       yield* attempt(() => validate(experiment, options))
       const from = yield* resumed(experiment, at.checkpoints, options)
-      yield* Files.write(at.experiment, `${JSON.stringify(config, undefined, 2)}\n`)
       // no closure here sees what it goes on from, which is not to be held on to
       const before = yield* historyBefore(at.history, from?.step ?? 0)
-      yield* Files.write(at.history, before)
       const training = yield* Train.make({
         ...experiment.training,
         ...(from === undefined ? {} : { from })
       })
       const draw = samples === undefined ? undefined : yield* sampling(experiment, samples)
+      // what is refused has written nothing
+      yield* Files.write(at.experiment, `${JSON.stringify(config, undefined, 2)}\n`)
+      yield* Files.write(at.history, before)
 
       // where the training stands, however much of that the stream has told
       let step = from?.step ?? 0
       let saved = step
       let lines: Array<string> = []
       let last = Number.NaN
+      let refused = false
       const record = (events: ReadonlyArray<Train.Event>) => {
         for (const event of events) {
           step = event.step + 1
@@ -379,7 +381,14 @@ export const train = (experiment: Experiment, options: Options) =>
         )
         saved = snapshot.step
         return { _tag: "Checkpointed", step: snapshot.step, path } satisfies Checkpointed
-      }).pipe(Effect.withSpan("odeon.checkpoint"))
+      }).pipe(
+        Effect.tapError(() =>
+          Effect.sync(() => {
+            refused = true
+          })
+        ),
+        Effect.withSpan("odeon.checkpoint")
+      )
 
       const followed = (event: Train.Event) =>
         Effect.gen(function* () {
@@ -432,16 +441,19 @@ export const train = (experiment: Experiment, options: Options) =>
         Stream.concat(Stream.flatMap(Stream.fromEffect(finish), Stream.fromIterable)),
         // whether it fails, is interrupted or left: what ends it may not keep it from being saved
         Stream.ensuring(
-          Effect.suspend(() =>
-            step === saved
-              ? Effect.void
-              : Effect.catch(save, ({ message }) =>
-                  // not among what a program prints
+          Effect.suspend(() => {
+            // then it ends by that, which says it already
+            const known = refused
+            if (step === saved) return Effect.void
+            return Effect.catch(save, ({ message }) =>
+              known
+                ? Effect.void
+                : // not among what a program prints
                   Effect.logError(`steps ${saved} to ${step - 1} are lost: ${message}`).pipe(
                     Effect.provideService(Logger.LogToStderr, true)
                   )
-                )
-          )
+            )
+          })
         ),
         Stream.provideService(FileSystem.FileSystem, files),
         Stream.provideService(Path.Path, paths)
