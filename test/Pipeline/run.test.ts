@@ -115,7 +115,12 @@ const limited = (inner: FileSystem.FileSystem, calls: number): FileSystem.FileSy
 
 type Leaving =
   | { readonly kind: "stop" | "take"; readonly events: number }
-  | { readonly kind: "interrupt"; readonly yields: number; readonly operations: number }
+  | {
+      readonly kind: "interrupt"
+      readonly events: number
+      readonly yields: number
+      readonly operations: number
+    }
   | { readonly kind: "full"; readonly calls: number }
 
 const leavings: fc.Arbitrary<Leaving> = fc.oneof(
@@ -125,7 +130,8 @@ const leavings: fc.Arbitrary<Leaving> = fc.oneof(
   }),
   fc.record({
     kind: fc.constant("interrupt" as const),
-    yields: fc.integer({ min: 0, max: 4000 }),
+    events: fc.integer({ min: 0, max: 12 }),
+    yields: fc.integer({ min: 0, max: 300 }),
     operations: fc.integer({ min: 1, max: 50 })
   }),
   fc.record({ kind: fc.constant("full" as const), calls: fc.integer({ min: 0, max: 60 }) })
@@ -164,11 +170,18 @@ const leave = Effect.fnUntraced(function* (
       return
     }
     case "interrupt": {
-      const fiber = yield* Stream.runDrain(Run.train(experiment, { ...often, folder })).pipe(
+      let seen = 0
+      const fiber = yield* Run.train(experiment, { ...often, folder }).pipe(
+        Stream.runForEach(() =>
+          Effect.sync(() => {
+            seen++
+          })
+        ),
         Effect.provideService(Scheduler.MaxOpsBeforeYield, leaving.operations),
         Effect.forkChild
       )
-      for (let i = 0; i < leaving.yields && fiber.pollUnsafe() === undefined; i++) {
+      for (let after = 0; after < leaving.yields && fiber.pollUnsafe() === undefined; ) {
+        if (seen > leaving.events) after++
         yield* Effect.yieldNow
       }
       return yield* Fiber.interrupt(fiber)
@@ -216,7 +229,7 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
       const device = yield* Device.Device
       const { liveBuffers } = yield* device.memory
       yield* property(
-        fc.array(leavings, { minLength: 1, maxLength: 4 }),
+        fc.array(leavings, { minLength: 1, maxLength: 3 }),
         (all) =>
           Effect.gen(function* () {
             const folder = yield* temporary
@@ -234,8 +247,37 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
             expect(yield* left(folder)).toEqual(expected)
             expect((yield* device.memory).liveBuffers).toBe(liveBuffers)
           }).pipe(Effect.scoped),
-        { numRuns: 6 }
+        { numRuns: 4 }
       )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("interrupted between what a call to the device did and what is told of it", () =>
+    Effect.gen(function* () {
+      const experiment = yield* made()
+      // a rate is asked for before the call, for it, and when it is told
+      for (const calls of [1, 2, 3, 4]) {
+        const folder = yield* temporary
+        let rest = calls
+        const running: Array<Fiber.Fiber<unknown, unknown>> = []
+        const rate = (update: number) => {
+          if (update === 6 && --rest === 0) for (const fiber of running) fiber.interruptUnsafe()
+          return experiment.training.rate(update)
+        }
+        const training = { ...experiment.training, rate }
+        const run = Stream.runDrain(
+          Run.train({ ...experiment, training }, { folder, checkpoint: 5, resume: true })
+        )
+        running.push(yield* Effect.forkChild(run))
+        yield* Fiber.await(running[0])
+        const steps = (yield* Run.history(folder)).map(({ step }) => step)
+        const { snapshot } = yield* Checkpoint.open(folder)
+        expect(steps).toEqual(Array.from({ length: snapshot.step }, (_, i) => i))
+        // the third time it has been made
+        expect(snapshot.step > 7).toBe(calls > 2)
+        yield* run
+        expect((yield* Run.history(folder)).length).toBe(14)
+      }
     }).pipe(Effect.scoped)
   )
 
