@@ -87,7 +87,8 @@ describe("odeon cost", () => {
   it("says null for what a controller decides", async () => {
     const steps = { relative: 1e-3, absolute: 1e-3 }
     const integrator = JSON.stringify({ method: "dopri5", steps, adjoint: "backsolve" })
-    const given = ["cost", "cunet", "--size", "16", "--set", `integrator=${integrator}`]
+    const small = ["--size", "16", "--set", "levels=1", "--set", "width=8"]
+    const given = ["cost", "cunet", ...small, "--set", `integrator=${integrator}`]
     const { rows } = await figures(...given)
     expect(rows.find(({ path }: { readonly path: string }) => path === "middle")).toMatchObject({
       integration: { evaluations: null }
@@ -110,6 +111,11 @@ describe("odeon cost", () => {
     "a size that cannot be halved",
     ["cunet", "--size", "50"],
     "odeon: CUNet: image: a size of 50 cannot be halved 4 times: multiples of 16 can, such as 48 and 64"
+  )
+  refuses(
+    "a size that is none",
+    ["cunet", "--size", "-4"],
+    'odeon: Invalid value for flag --size: "-4". Expected: a whole number of at least 1 (see odeon cost --help)'
   )
   refuses(
     "a field that there is not",

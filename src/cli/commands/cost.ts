@@ -2,7 +2,6 @@
 import * as Console from "effect/Console"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Configuration from "../internal/configuration.ts"
@@ -17,18 +16,11 @@ export const cost = Command.make(
     network: Argument.String("network").pipe(
       Argument.withDescription("A preset, such as cunet; `odeon networks` lists all")
     ),
-    size: Flag.Int("size").pipe(
-      Flag.withDescription(
-        "Of each spatial axis; unless told what the network is meant for, or 64"
-      ),
-      Flag.withMetavar("n"),
-      Flag.optional
+    size: Flags.count(
+      "size",
+      "Of each spatial axis; unless told what the network is meant for, or 64"
     ),
-    depth: Flag.Int("depth").pipe(
-      Flag.withDescription("Leave out of the table layers that lie deeper"),
-      Flag.withMetavar("n"),
-      Flag.optional
-    ),
+    depth: Flags.count("depth", "Leave out of the table layers that lie deeper"),
     config: Flags.config("A JSON file of configuration fields, in place of the preset's"),
     set: Flags.set(
       "A configuration field, by its path, with a value in JSON or a word; may be repeated"

@@ -10,9 +10,13 @@ export const yes = (name: string, description: string) =>
     Flag.withDefault(false)
   )
 
-/** A text, if it is told. */
+/** A text, if it is told; none at all is what a variable of a shell leaves that is not set. */
 export const text = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(
+    Flag.filter(
+      (value) => value.trim() !== "",
+      () => `--${name} must not be empty`
+    ),
     Flag.withDescription(description),
     Flag.withMetavar(metavar),
     Flag.optional
@@ -27,7 +31,7 @@ export const count = (name: string, description: string) =>
   Flag.Int(name).pipe(
     Flag.filter(
       (value) => value >= 1,
-      (value) => `--${name} is a whole number of at least 1, not ${value}`
+      () => "a whole number of at least 1"
     ),
     Flag.withDescription(description),
     Flag.withMetavar("n"),
