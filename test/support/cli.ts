@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
 import { afterAll } from "vitest"
 import * as Commands from "../../src/cli/Commands.ts"
 
-const program = Path.join(import.meta.dirname, "../../bin/odeon.js")
+export const program = Path.join(import.meta.dirname, "../../bin/odeon.js")
 
 export interface Ended {
   readonly status: number | null

@@ -24,7 +24,8 @@ const fetch = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ name, to, mirror }) {
-    const { Datasets, Progress } = yield* pipeline
+    const { Datasets, Files, Progress } = yield* pipeline
+    if (Option.isSome(to)) yield* Files.writable(to.value, "folder")
     yield* Datasets.fetch(name, {
       ...Flags.option("folder", to),
       ...Flags.option("from", mirror)
@@ -62,7 +63,8 @@ const show = Command.make(
     json: Flags.json
   },
   Effect.fnUntraced(function* ({ spec, set, count, grid, json }) {
-    const { Dataset, Datasets, Images } = yield* pipeline
+    const { Dataset, Datasets, Files, Images } = yield* pipeline
+    if (Option.isSome(grid)) yield* Files.writable(grid.value, "file")
     const told = yield* Configuration.ofSet(set)
     const { fields } = told.reduce(Configuration.put, { fields: { name: spec }, origins: {} })
     const data = yield* Datasets.open(fields as never)

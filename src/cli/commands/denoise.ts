@@ -72,10 +72,12 @@ const numbersOf = Effect.fnUntraced(function* (name: string, given: Option.Optio
 })
 
 const run = Effect.fnUntraced(function* (given: Given) {
-  const { Denoise, Evaluate, Lpips, Model, Progress, Samplers } = yield* pipeline
+  const { Denoise, Evaluate, Files, Lpips, Model, Progress, Samplers } = yield* pipeline
   const silent = given.quiet || given.json
   const say = (text: string) => (silent ? Effect.void : Console.log(text))
   const runs = yield* Runs.named(given.runs)
+  yield* Runs.checkWritable(runs)
+  if (Option.isSome(given.out)) yield* Files.writable(given.out.value, "folder")
   const { fallback } = given
   const subjects = yield* Effect.forEach(runs, ({ folder, name }) =>
     Effect.map(

@@ -64,10 +64,12 @@ const view: Progress.View<Evaluate.Event> = () => (event) => {
 }
 
 const run = Effect.fnUntraced(function* (given: Given) {
-  const { Evaluate, Inception, Progress } = yield* pipeline
+  const { Evaluate, Files, Inception, Progress } = yield* pipeline
   const silent = given.quiet || given.json
   const say = (text: string) => (silent ? Effect.void : Console.log(text))
   const runs = yield* Runs.named(given.runs)
+  yield* Runs.checkWritable(runs)
+  if (Option.isSome(given.out)) yield* Files.writable(given.out.value, "file")
   const how = yield* Sampling.asked(given)
   const count = Option.getOrElse(given.count, () => 1000)
   const batch = Option.getOrElse(given.batch, () => Math.min(64, count))

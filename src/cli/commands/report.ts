@@ -28,14 +28,15 @@ const flags = {
 type Given = Command.Command.Config.Infer<typeof flags>
 
 const run = Effect.fnUntraced(function* (given: Given) {
-  const { Report, RunReport } = yield* pipeline
+  const { Files, Report, RunReport } = yield* pipeline
   const { join } = yield* Path.Path
   const runs = yield* Runs.named(given.runs)
-  const found = yield* Effect.forEach(runs, ({ folder, name }) => RunReport.read(folder, { name }))
-  const report = yield* RunReport.make(found, { title: Option.getOrUndefined(given.title) })
   const out = Option.getOrElse(given.out, () =>
     runs.length === 1 ? join(runs[0].folder, "report.html") : "report.html"
   )
+  const found = yield* Effect.forEach(runs, ({ folder, name }) => RunReport.read(folder, { name }))
+  yield* Files.writable(out, "file")
+  const report = yield* RunReport.make(found, { title: Option.getOrUndefined(given.title) })
   const written = yield* Report.write(out, report, Flags.option("figures", given.figures))
   if (given.quiet) return
   for (const [i, path] of written.entries()) {

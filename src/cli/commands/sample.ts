@@ -84,14 +84,23 @@ const endings = {
 } as const
 
 const run = Effect.fnUntraced(function* (given: Given) {
-  const { Images, Model, Progress } = yield* pipeline
+  const { Files, Images, Model, Progress } = yield* pipeline
   const paths = yield* Path.Path
   for (const [name, known] of Object.entries(endings)) {
     const path = Option.getOrUndefined(given[name as keyof typeof endings])
     if (path !== undefined && !known.some((ending) => path.toLowerCase().endsWith(ending))) {
       return yield* refuse(`--${name}: ${path} does not end in ${known.join(", ")}`)
     }
+    if (path !== undefined) yield* Files.writable(path, "file")
   }
+  const folder = Option.getOrElse(given.out, () => "samples")
+  const single = Option.isSome(given.grid) && Option.isNone(given.out)
+  // nothing else is asked for
+  const only =
+    (Option.isSome(given.strip) || Option.isSome(given.animation)) &&
+    Option.isNone(given.out) &&
+    Option.isNone(given.grid)
+  if (!single && !only) yield* Files.writable(folder, "folder")
   const how = yield* Sampling.asked(given)
   const model = yield* Model.load(given.from, {
     fallback: given.fallback,
@@ -137,12 +146,9 @@ const run = Effect.fnUntraced(function* (given: Given) {
       yield* Images.writeAnimation(given.animation.value, frames, layout)
       yield* say(`animation ${given.animation.value}`)
     }
-    // nothing else is asked for
-    if (Option.isNone(given.out) && Option.isNone(given.grid)) return
+    if (only) return
   }
 
-  const folder = Option.getOrElse(given.out, () => "samples")
-  const single = Option.isSome(given.grid) && Option.isNone(given.out)
   const shown = gathered(Option.isSome(given.grid) ? count : 64)
   const all = sampling.samples(options).pipe(
     Stream.tap((each) =>

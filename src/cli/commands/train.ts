@@ -131,7 +131,8 @@ const run = Effect.fnUntraced(function* (given: Given) {
   if (minutes !== undefined && !(minutes > 0)) {
     return yield* refuse(`--minutes: it must be above 0, not ${minutes}`)
   }
-  const { Devices, Experiment, Progress, Run, Telemetry } = library
+  const { Devices, Experiment, Files, Progress, Run, Telemetry } = library
+  yield* Files.writable(folder, "folder")
   const experiment = yield* Experiment.make(config)
   const signal = yield* Signals.first
   const left = Effect.suspend(() =>

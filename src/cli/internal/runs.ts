@@ -4,6 +4,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import { pipeline } from "./pipeline.ts"
 import { refuse } from "./refusal.ts"
 
 /** A run, and what it is called. */
@@ -27,6 +28,12 @@ export const named = Effect.fnUntraced(function* (folders: ReadonlyArray<string>
     const alone = last.every((name, j) => j === i || name !== last[i])
     return { folder, name: alone ? last[i] : folder }
   })
+})
+
+/** Fails where what is found of runs could not be written into their folders, so that this is known before the work. */
+export const checkWritable = Effect.fnUntraced(function* (runs: ReadonlyArray<Run>) {
+  const { Files } = yield* pipeline
+  for (const { folder } of runs) if (yield* isRun(folder)) yield* Files.writable(folder, "folder")
 })
 
 /** Whether a folder is a run's, rather than a checkpoint's, to which nothing is added. */
