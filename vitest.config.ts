@@ -11,6 +11,8 @@ export default defineConfig({
     // A worker runs many files, so that it loads Effect and ONNX Runtime once: seconds instead of
     // minutes. A test must leave the process (environment variables, globals) as it found it.
     isolate: false,
+    // As many processes as there are cores: threads of theirs would wait for each other.
+    env: { ODEON_THREADS: "1" },
     testTimeout: 60_000,
     hookTimeout: 60_000
   }

@@ -77,14 +77,40 @@ const runtime: Effect.Effect<Runtime, DeviceUnavailable> = Effect.tryPromise({
     })
 })
 
-const sessionOptions: Ort.InferenceSession.SessionOptions = {
+/** How many threads `ODEON_THREADS` asks for; `undefined` where it asks for none, or for what is no number of threads. */
+const asked = (): number | undefined => {
+  const { ODEON_THREADS = "" } = process.env
+  return /^[1-9]\d{0,3}$/.test(ODEON_THREADS) ? Number(ODEON_THREADS) : undefined
+}
+
+const threadsKnown: Effect.Effect<void, DeviceUnavailable> = Effect.suspend(() => {
+  const { ODEON_THREADS = "" } = process.env
+  return ODEON_THREADS === "" || asked() !== undefined
+    ? Effect.void
+    : Effect.fail(
+        new DeviceUnavailable({
+          device,
+          message: `ODEON_THREADS must be a whole number of at least 1, not "${ODEON_THREADS}"`
+        })
+      )
+})
+
+/** For people, where it is told. */
+const toldThreads = (): string => {
+  const count = asked()
+  return count === undefined ? "" : `, ${count} thread${count === 1 ? "" : "s"} by ODEON_THREADS`
+}
+
+// where a container has fewer cores than its machine, the runtime would not know
+const available = Os.availableParallelism() < Os.cpus().length ? Os.availableParallelism() : 0
+
+const sessionOptions = (): Ort.InferenceSession.SessionOptions => ({
   executionProviders: ["cpu"],
   executionMode: "sequential",
-  // where a container has fewer cores than its machine, the runtime would not know
-  intraOpNumThreads: Os.availableParallelism() < Os.cpus().length ? Os.availableParallelism() : 0,
+  intraOpNumThreads: asked() ?? available,
   // errors come as exceptions; nothing is to be printed
   logSeverityLevel: 4
-}
+})
 
 /** Settings of the runtime's rewriting. */
 const rewriting = (dtypes: ReadonlySet<DType.DType>) => ({
@@ -116,7 +142,7 @@ const open = (
     Effect.tryPromise({
       try: () =>
         ort.InferenceSession.create(bytes, {
-          ...sessionOptions,
+          ...sessionOptions(),
           graphOptimizationLevel: operators > rewritable ? "disabled" : "all",
           extra: { optimization: rewriting(dtypes) }
         }),
@@ -256,7 +282,7 @@ const toHost = ({ data }: Memory, { dtype, shape }: Spec): HostArray => {
 
 const backendOf = (ort: Runtime, options: Options): Backend.Backend<Memory> => ({
   name: device,
-  description: `ONNX Runtime ${ort.env.versions.node ?? ""} on the processor (${Os.cpus()[0]?.model.trim() ?? Os.arch()}, ${Os.availableParallelism()} cores)`,
+  description: `ONNX Runtime ${ort.env.versions.node ?? ""} on the processor (${Os.cpus()[0]?.model.trim() ?? Os.arch()}, ${Os.availableParallelism()} cores${toldThreads()})`,
   capacity: Math.min(Os.totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY),
   compile: (source) =>
     Effect.map(
@@ -287,14 +313,15 @@ const backendOf = (ort: Runtime, options: Options): Backend.Backend<Memory> => (
 })
 
 /**
- * Programs on the processor, by ONNX Runtime. Fails where the package is not installed or has no
- * build for this machine, and says what to install.
+ * Programs on the processor, by ONNX Runtime. It uses all cores, or as many threads as `ODEON_THREADS` tells: one for each of many
+ * processes side by side. Fails where the package is not installed or has no build for this machine, and says what to install; and
+ * where `ODEON_THREADS` is no number.
  *
  * @since 0.1.0
  * @category backends
  */
 export const backend: Effect.Effect<Backend.Backend<Memory>, DeviceUnavailable> = Effect.flatMap(
-  runtime,
+  Effect.andThen(threadsKnown, runtime),
   (ort) =>
     Effect.map(
       Effect.promise(() => blockSize(ort)),

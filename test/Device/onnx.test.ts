@@ -1307,6 +1307,28 @@ describe("models", () => {
   })
 })
 
+describe("threads", () => {
+  const told = (threads: string) => {
+    const before = process.env.ODEON_THREADS
+    process.env.ODEON_THREADS = threads
+    return Effect.runPromise(Effect.result(Onnx.backend)).finally(() => {
+      if (before === undefined) delete process.env.ODEON_THREADS
+      else process.env.ODEON_THREADS = before
+    })
+  }
+
+  it("are as many as ODEON_THREADS tells, and what is no number is refused", async () => {
+    const { success } = (await told("3")) as { readonly success: Backend<unknown> }
+    expect(success.description).toContain("3 threads by ODEON_THREADS")
+    for (const wrong of ["0", "-1", "two", "1.5"]) {
+      const { failure } = (await told(wrong)) as { readonly failure: Error }
+      expect(failure.message).toBe(
+        `ODEON_THREADS must be a whole number of at least 1, not "${wrong}"`
+      )
+    }
+  })
+})
+
 describe("failures", () => {
   const refusal = (
     hosts: ReadonlyArray<HostArray>,
