@@ -135,7 +135,11 @@ const judgeOf = Effect.fnUntraced(function* (
     ...where,
     training: {
       onStep: ({ step }) =>
-        step === 0 ? say(`trains a classifier on ${parts.train.name}, for ${folder}`) : Effect.void
+        step === 0
+          ? say(
+              `trains a classifier on ${parts.train.name}, in a minute or less, and keeps it in ${folder}`
+            )
+          : Effect.void
     }
   })
   yield* say(
