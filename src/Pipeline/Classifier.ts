@@ -199,6 +199,14 @@ export interface TrainOptions {
 }
 
 /**
+ * How a classifier is trained unless told.
+ *
+ * @since 0.1.0
+ * @category instances
+ */
+export const defaults = { steps: 1200, batch: 128, rate: 3e-3, shift: 1, seed: 0 } as const
+
+/**
  * Trains a classifier on a data set with Adam. As it stands it learns MNIST to 99.2 % of the test digits in half a minute on two
  * cores.
  *
@@ -214,8 +222,8 @@ export const train = Effect.fnUntraced(function* (
   options: TrainOptions = {}
 ) {
   const { channels, size, classes } = classifier.config
-  const { steps = 1200, rate = 3e-3, shift = 1, seed = 0, onStep = () => Effect.void } = options
-  const { batch = Math.min(128, data.size) } = options
+  const { steps, rate, shift, seed } = { ...defaults, ...options }
+  const { batch = Math.min(defaults.batch, data.size), onStep = () => Effect.void } = options
   yield* attempt(() => {
     requireAll("Classifier.train", "count", { steps })
     requireAll("Classifier.train", "positive", { rate })

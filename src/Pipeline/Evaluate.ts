@@ -426,7 +426,7 @@ export interface Judge {
 
 /**
  * - `file`: a classifier that was saved (see `Classifier.save`), instead of one trained here
- * - `cache`: a folder where classifiers stay, by the fingerprint of what they learnt; where it cannot be written they do not
+ * - `cache`: a folder where classifiers stay, by what they are, what they learnt and how; where it cannot be written they do not
  * - `training`: as in `Classifier.train`
  *
  * @since 0.1.0
@@ -454,13 +454,13 @@ const some = (data: Dataset.Dataset, count: number): Dataset.Dataset =>
 const cached = Effect.fnUntraced(function* (train: Dataset.Dataset, options: JudgeOptions) {
   const { cache, training = {} } = options
   const { onStep: _, ...told } = training
-  const make = Effect.gen(function* () {
-    return yield* Classifier.train(yield* Classifier.forDataset(train), train, training)
-  })
+  const classifier = yield* Classifier.forDataset(train)
+  const make = Classifier.train(classifier, train, training)
   if (cache === undefined) return yield* make
   const files = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
-  const how = hash([train.fingerprint, told]).slice(0, 24)
+  const recipe = [classifier.config, { ...Classifier.defaults, ...told }]
+  const how = hash([train.fingerprint, ...recipe]).slice(0, 24)
   const path = paths.join(cache, `classifier-${how}.safetensors`)
   if (yield* Effect.orElseSucceed(files.exists(path), () => false)) {
     const found = yield* Effect.result(Classifier.load(path))
