@@ -92,7 +92,7 @@ export interface Content extends Partial<Pick<Manifest, "data" | "metrics">> {
 export interface Retention {
   /** How many of the newest, at least 1, or `Infinity` for all; 3 unless told. */
   readonly last?: number
-  /** Besides, those of steps that are multiples of this: for `Ema.reconstruct`, for example. */
+  /** Besides, those of steps that are multiples of this: for `Model.reconstruct`, for example. */
   readonly every?: number
 }
 

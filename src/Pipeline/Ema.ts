@@ -16,7 +16,7 @@
  * 0.05 is a short average, 0.10 a long one.
  *
  * Of few such averages that were stored along the way, {@link reconstruct} makes the average of another deviation, or at another update,
- * after the training.
+ * after the training; `Model.reconstruct` does so of a run's checkpoints.
  *
  * @since 0.1.0
  */

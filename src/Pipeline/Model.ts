@@ -267,7 +267,8 @@ export interface SamplingOptions extends Asking {
 /**
  * - `count`: how many
  * - `first`: the number of the first; 0 unless told
- * - `label`: the class of an item by its number, for models with classes; one class after the other unless told
+ * - `label`: the class of an item by its number, for models with classes, or as many as there are for none; one class after the other unless
+ *   told
  *
  * @since 0.1.0
  * @category models

@@ -327,6 +327,7 @@ export const train = (experiment: Experiment, options: Options) =>
       const begun = performance.now()
 
       yield* attempt(() => validate(experiment, options))
+      yield* Files.writable(at.experiment, "file")
       const from = yield* resumed(experiment, at.checkpoints, options)
       // no closure here sees what it goes on from, which is not to be held on to
       const before = yield* historyBefore(at.history, from?.step ?? 0)

@@ -454,6 +454,18 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
       )
       const files = yield* FileSystem.FileSystem
       expect(yield* files.exists(folder)).toBe(false)
+      // nor is anything compiled for what cannot be written
+      const training = {
+        ...experiment.training,
+        get task(): never {
+          throw new Error("the training was made")
+        }
+      }
+      yield* files.writeFileString(folder, "a file")
+      const error = yield* Effect.flip(
+        Stream.runDrain(Run.train({ ...experiment, training }, { folder }))
+      )
+      expect(error).toMatchObject({ _tag: "FileError", reason: "kind" })
     }).pipe(Effect.scoped)
   )
 
