@@ -119,10 +119,8 @@ pre {
 }
 @media screen and (min-width: 50rem) {
   /* tables may be wider than texts */
-  .scroll {
-    position: relative; left: 50%; transform: translateX(-50%);
-    width: max-content; min-width: 100%; max-width: min(64rem, 100vw - 4rem);
-  }
+  .scroll { margin-inline: calc(50% - min(32rem, 50vw - 2rem)) }
+  .scroll table { width: auto; min-width: ${columnWidth / 16}rem; margin-inline: auto }
 }
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #16191d; --ink: #e6e8eb; --muted: #a3abb4; --line: #363c44; --faint: #20242a; --link: #7cc0f4 }
