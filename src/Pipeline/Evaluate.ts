@@ -662,12 +662,13 @@ export interface Drawn {
 }
 
 /**
- * A set is compared with the reference.
+ * A set is compared with the reference: what is found of it alone, beside the yardstick, so that it can be kept whatever becomes of the
+ * rest.
  *
  * @since 0.1.0
  * @category events
  */
-export interface Measured {
+export interface Measured extends Outcome {
   readonly _tag: "Measured"
   readonly figures: Figures
 }
@@ -828,6 +829,44 @@ export const stream = (
       let reference: Collected | undefined
       let scale = 1
 
+      /** What is found of some models, and of the yardstick. */
+      const outcomeOf = (models: ReadonlyArray<string>): Outcome => {
+        const yardstick = found.get(real)
+        const names = [...(yardstick === undefined ? [] : [real]), ...models]
+        return {
+          evaluation: {
+            format: "odeon-evaluation",
+            version: 1,
+            reference: { name: train.name, count: realImages.size },
+            extractor: {
+              name: extractor.name,
+              dimension: extractor.dimension,
+              resizing: extractor.resizing,
+              scale
+            },
+            features,
+            ...(judge === undefined
+              ? {}
+              : {
+                  judge: {
+                    name: judge.extractor.name,
+                    classes: judge.classes,
+                    accuracy: judge.accuracy
+                  }
+                }),
+            seed,
+            device: description,
+            ...(yardstick === undefined ? {} : { real: yardstick }),
+            models: models.map((name) => found.get(name) as Figures)
+          },
+          shown: names.flatMap((name) => {
+            const { shown: images, columns } = sets.get(name) as Collected
+            if (images === undefined) return []
+            return [{ name, images, ...(columns === undefined ? {} : { columns }) }]
+          })
+        }
+      }
+
       /** Looks at all images of a source, and tells how far it is. */
       const collected = (
         name: string,
@@ -869,7 +908,7 @@ export const stream = (
               ),
               (figures): Event => {
                 found.set(name, figures)
-                return { _tag: "Measured", figures }
+                return { _tag: "Measured", figures, ...outcomeOf(name === real ? [] : [name]) }
               }
             )
             return Stream.concat(
@@ -899,49 +938,18 @@ export const stream = (
           : [evaluated(ofDataset(real, some(test, count)), Math.min(test.size, count))]),
         ...subjects.map((subject) => evaluated(subject, count))
       ]
-      const finished = Effect.sync((): Finished => {
-        const yardstick = found.get(real)
-        const names = [
-          ...(yardstick === undefined ? [] : [real]),
-          ...subjects.map(({ name }) => name)
-        ]
-        return {
-          _tag: "Finished",
-          evaluation: {
-            format: "odeon-evaluation",
-            version: 1,
-            reference: { name: train.name, count: realImages.size },
-            extractor: {
-              name: extractor.name,
-              dimension: extractor.dimension,
-              resizing: extractor.resizing,
-              scale
-            },
-            features,
-            ...(judge === undefined
-              ? {}
-              : {
-                  judge: {
-                    name: judge.extractor.name,
-                    classes: judge.classes,
-                    accuracy: judge.accuracy
-                  }
-                }),
-            seed,
-            device: description,
-            ...(yardstick === undefined ? {} : { real: yardstick }),
-            models: subjects.map(({ name }) => found.get(name) as Figures)
-          },
-          shown: names.flatMap((name) => {
-            const { shown: images, columns } = sets.get(name) as Collected
-            if (images === undefined) return []
-            return [{ name, images, ...(columns === undefined ? {} : { columns }) }]
-          })
-        }
-      })
       return Stream.fromIterable(all).pipe(
         Stream.flatten(),
-        Stream.concat(Stream.fromEffect(finished))
+        Stream.concat(
+          Stream.fromEffect(
+            Effect.sync(
+              (): Finished => ({
+                _tag: "Finished",
+                ...outcomeOf(subjects.map(({ name }) => name))
+              })
+            )
+          )
+        )
       )
     })
   )

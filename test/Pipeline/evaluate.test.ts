@@ -188,6 +188,33 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
       })
     )
 
+    it.effect("tells what it finds of each, whatever becomes of the rest", () =>
+      Effect.gen(function* () {
+        const { evaluation: found, shown } = yield* evaluation
+        const outcomes: Array<Evaluate.Outcome> = []
+        const broken: Evaluate.Subject = {
+          ...own,
+          name: "broken",
+          open: Effect.succeed({ images: () => Stream.empty })
+        }
+        const options = { train, test, judge, count: 600, features: 400, shown: 5 }
+        yield* Evaluate.stream([own, broken], options).pipe(
+          Stream.runForEach((event) =>
+            Effect.sync(() => {
+              if (event._tag === "Measured") outcomes.push(event)
+            })
+          ),
+          Effect.flip
+        )
+        const names = ["real", "own"]
+        expect(outcomes.map(({ evaluation }) => evaluation)).toEqual([
+          { ...found, models: [] },
+          Evaluate.only(found, "own")
+        ])
+        expect(outcomes[1].shown).toEqual(shown.filter(({ name }) => names.includes(name)))
+      })
+    )
+
     it.effect("of a model, also says what it is and costs", () =>
       Effect.gen(function* () {
         const network = yield* UNet.make({

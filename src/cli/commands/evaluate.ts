@@ -104,18 +104,23 @@ const run = Effect.fnUntraced(function* (given: Given) {
     ...Flags.option("reference", given.reference),
     ...Flags.option("seed", given.seed)
   }
-  const events = Evaluate.stream(subjects, options)
+  const own: Array<Runs.Run> = []
+  for (const each of runs) if (yield* Runs.isRun(each.folder)) own.push(each)
+  const events = Evaluate.stream(subjects, options).pipe(
+    // at once: what comes of the others does not matter to it
+    Stream.tap((event) => {
+      if (event._tag !== "Measured") return Effect.void
+      const of = own.find(({ name }) => name === event.figures.name)
+      return of === undefined ? Effect.void : Evaluate.writeRun(of.folder, event, of.name)
+    })
+  )
   const last = yield* Stream.runLast(silent ? events : Progress.autoOf(view)(events))
   const outcome = Option.getOrThrow(last) as Evaluate.Finished
   const { evaluation } = outcome
   yield* given.json
     ? Console.log(JSON.stringify(Evaluate.toJson(evaluation)))
     : say(`\n${Evaluate.show(evaluation)}\n`)
-  for (const { folder, name } of runs) {
-    if (!(yield* Runs.isRun(folder))) continue
-    yield* Evaluate.writeRun(folder, outcome, name)
-    yield* say(`evaluation of ${name} in ${folder}`)
-  }
+  for (const { folder, name } of own) yield* say(`evaluation of ${name} in ${folder}`)
   if (Option.isSome(given.out)) {
     yield* Evaluate.write(given.out.value, evaluation)
     yield* say(`evaluation ${given.out.value}`)
