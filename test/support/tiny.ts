@@ -1,6 +1,12 @@
 /** Experiments of the smallest kind, for tests of what is around the network. */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Stream from "effect/Stream"
 import { Parameter } from "../../src/Layer/index.ts"
-import type * as Experiment from "../../src/Pipeline/Experiment.ts"
+import * as Checkpoint from "../../src/Pipeline/Checkpoint.ts"
+import * as Dataset from "../../src/Pipeline/Dataset.ts"
+import * as Experiment from "../../src/Pipeline/Experiment.ts"
+import * as Run from "../../src/Pipeline/Run.ts"
 import { DType, HostRandom, Shape, type Tensor } from "../../src/Tensor/index.ts"
 
 export const network = {
@@ -52,3 +58,73 @@ export const bitsOf = (arrays: Readonly<Record<string, Tensor.HostArray>>) =>
         Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("hex")
       ])
   )
+
+// ── Runs ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Of a run. */
+export const steps = 14
+
+/** Two of its steps are left out: an item of each is beyond all bounds. */
+export const made = Effect.fnUntraced(function* (
+  options: Experiment.Options = {},
+  spoilt = [9, 20]
+) {
+  const made = yield* Experiment.make({
+    ...experiment,
+    rate: { name: "cosine", rate: 1e-2, steps: 20 },
+    averages: { ema: { name: "warmUp" }, power: { name: "power", deviation: 0.1 } },
+    accumulate: 2,
+    batch: 1,
+    nonFinite: "skip",
+    steps,
+    ...options
+  })
+  const data = Dataset.map(made.data, {
+    as: `spoilt ${spoilt}`,
+    apply: (from, to, { index }) => {
+      if (spoilt.includes(index)) to.fill(1e30)
+      else to.set(from)
+    }
+  })
+  return { ...made, data, training: { ...made.training, data } }
+})
+
+/** Leaves something every few steps. */
+export const often: Omit<Run.Options, "folder"> = {
+  checkpoint: 3,
+  retention: { last: Number.POSITIVE_INFINITY },
+  samples: { every: 5, count: 2, plan: 2 },
+  resume: true
+}
+
+export const temporary = Effect.flatMap(FileSystem.FileSystem, (files) =>
+  files.makeTempDirectoryScoped()
+)
+
+export const eventsOf = <E, R>(stream: Stream.Stream<Run.Event, E, R>) =>
+  Effect.map(Stream.runCollect(stream), (all) => Array.from(all))
+
+/** All that a run leaves and that must be the same: of checkpoints, those that every run makes. */
+export const left = Effect.fnUntraced(function* (folder: string) {
+  const files = yield* FileSystem.FileSystem
+  const history = (yield* Run.history(folder)).map((event) =>
+    event._tag === "Step" ? { ...event, milliseconds: 0 } : event
+  )
+  const all = yield* Checkpoint.list(`${folder}/checkpoints`)
+  const manifests = yield* Effect.forEach(all, ({ path }) =>
+    Effect.map(Checkpoint.read(path), ({ manifest }) => manifest)
+  )
+  const names = yield* files.readDirectory(`${folder}/samples`)
+  const samples = yield* Effect.forEach(names.toSorted(), (name) =>
+    Effect.map(files.readFile(`${folder}/samples/${name}`), (bytes) => [
+      name,
+      Buffer.from(bytes).toString("base64")
+    ])
+  )
+  return {
+    history,
+    manifests: manifests.filter(({ step }) => step % 3 === 0 || step === steps),
+    samples,
+    names: (yield* files.readDirectory(folder)).toSorted()
+  }
+})
