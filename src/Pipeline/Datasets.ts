@@ -225,7 +225,9 @@ const cifar = Effect.fnUntraced(function* (path: string, given: string | undefin
   const part = parts.find((name) => name.split(".")[0] === split)
   if (part !== undefined) return yield* ImageFolder.read(paths.join(path, part))
   const own =
-    given === undefined ? `; to take that, tell its own path, ${paths.join(path, parts[0])}` : ""
+    given === undefined
+      ? `; to take that, tell its path, cifar10:${paths.join(path, parts[0])}`
+      : ""
   return yield* dataError(
     path,
     "empty",

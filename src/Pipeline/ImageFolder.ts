@@ -82,7 +82,7 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
   const wanted = yield* Pixels.wantedOf(path, options)
   const all = (yield* Source.isFolder(path))
     ? yield* Source.folderEntries(path, isPicture)
-    : yield* Source.tarEntries(path)
+    : yield* Source.tarEntries(path, cache / 8)
   const entries = all
     .filter(({ name }) => isPicture(name))
     .sort((a, b) => (a.name < b.name ? -1 : 1))

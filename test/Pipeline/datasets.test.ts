@@ -214,7 +214,7 @@ layer(NodeServices.layer)("open", (it) => {
       yield* files.remove(`${parts}/train`, { recursive: true })
       const error = yield* Effect.flip(Datasets.open(`cifar10:${parts}`))
       expect(error.message).toBe(
-        `${parts}: there is no part "train" in it, but test; to take that, tell its own path, ${parts}/test`
+        `${parts}: there is no part "train" in it, but test; to take that, tell its path, cifar10:${parts}/test`
       )
       yield* Files.write(`${path}/README`, "")
       expect((yield* Datasets.open(`cifar10:${parts}/test`)).size).toBe(1)

@@ -90,13 +90,19 @@ export const folderEntries = Effect.fnUntraced(function* (
   })
 })
 
-/** The files of a tar archive, which is read once from end to end; they are read when they are asked for. */
-export const tarEntries = Effect.fnUntraced(function* (path: string) {
+/**
+ * The files of a tar archive, which is read once from end to end; they are read when they are asked for. One of up to `small` bytes is kept
+ * in memory, which is quicker than to read thousands of parts.
+ */
+export const tarEntries = Effect.fnUntraced(function* (path: string, small = 2 ** 26) {
   const files = yield* FileSystem.FileSystem
   const { extract } = yield* Effect.promise(() => import("tar-stream"))
   const head = yield* bytesAt(path, 0, 512)
+  const { size } = yield* Effect.mapError(files.stat(path), (error) =>
+    errorOf("cannot read", path, error)
+  )
   // of a packed archive no part can be read alone
-  const whole = isGzip(head) ? yield* unpacked(path) : undefined
+  const whole = isGzip(head) || size <= small ? yield* unpacked(path) : undefined
   const found: Array<Entry> = []
   const reader = extract()
   reader.on("entry", (header, body, next) => {
