@@ -690,8 +690,8 @@ export const scatter = (options: ScatterOptions): Chart => {
 
 /**
  * Charts of the same series side by side, or one below the other where there is no room, under one legend: what the same lines are under
- * other conditions. What tells them apart is best said in the titles of their y axes. Throws `DataError` if there are none, or one is not
- * as wide as may be, or their series differ.
+ * other conditions. What tells them apart is best said in the titles of their y axes. Throws `DataError` if there are none, if
+ * one is no chart of lines or points as wide as its place, and if their series differ.
  *
  * @since 0.1.0
  * @category constructors

@@ -843,7 +843,7 @@ export const table = ({ baselines, models, count, data, sampler }: Result): Repo
   const told = models.flatMap(({ name, classes }) => (classes === undefined ? [] : [name]))
   const knowing = told.length === 0 ? "" : ` Told the images' classes: ${told.join(", ")}.`
   return Report.table({
-    caption: `Noise taken from ${count} images of ${data} by ${sampler}: the image with the highest PSNR along the chain, and the last one. Means over the images.${knowing}`,
+    caption: `Noise taken from ${count} images of ${data} by ${sampler}: the image with the highest PSNR along the chain, and the last one. A step leaves a “state”, and is made of an “estimate” of the clean image. Means over the images.${knowing}`,
     columns: columns.filter((_, c) => used[c]),
     rows: rows.map((row) => row.filter((_, c) => used[c])),
     groups: levels.map(({ noise }, i) => ({ title: `ε = ${noise}`, row: starts[i] })),

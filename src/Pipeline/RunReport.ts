@@ -450,7 +450,7 @@ const denoising = Effect.fnUntraced(function* (runs: ReadonlyArray<Found>) {
         ? [
             Report.figure(
               Denoise.alongChains(part, chosen(levels, mostChains)),
-              "The state, which still holds some noise, after each step, and the estimate of the clean image that the step was made of."
+              "The state that each step leaves, which still holds some noise, and the estimate of the clean image that the step is made of."
             )
           ]
         : []),
