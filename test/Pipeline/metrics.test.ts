@@ -142,6 +142,8 @@ describe("frechet", () => {
     const one = { mean: [0], covariance: [1] }
     refused(() => Metrics.frechet(one, { mean: [0, 0], covariance: diagonal([1, 1]) }), "shape", "")
     refused(() => Metrics.frechet(one, { mean: [0], covariance: [1, 2] }), "shape", "not of 2")
+    const none = { mean: [], covariance: [] }
+    refused(() => Metrics.frechet(none, none), "shape", "no numbers")
     refused(
       () => Metrics.frechet(one, { mean: [0], covariance: [Number.NaN] }),
       "value",

@@ -139,6 +139,7 @@ export const frechet = (a: Gaussian, b: Gaussian): number => {
   const what = "Metrics.frechet"
   const d = a.mean.length
   requireSameWidth(what, d, b.mean.length)
+  demand(d > 0, what, "shape", () => "the means have no numbers in them")
   for (const { mean, covariance } of [a, b]) {
     demand(
       covariance.length === d * d,
