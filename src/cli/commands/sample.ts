@@ -76,6 +76,16 @@ const head = ({ shape: [items, ...rest], data }: Images.Images, most: number): I
   return { dtype: "float32", shape: [count, ...rest], data: data.slice(0, count * each) }
 }
 
+/** Fails where a training, or a sampling, that diverged gave no pictures. */
+const checkFinite = (from: string, { shape: [items], data }: Images.Images, first = 0) => {
+  const odd = data.findIndex((value) => !Number.isFinite(value))
+  return odd < 0
+    ? Effect.void
+    : refuse(
+        `${from}: item ${first + Math.floor((odd * items) / data.length)} has the value ${data[odd]}: its training diverged, or this sampling; take an earlier checkpoint, or another sampler or more steps`
+      )
+}
+
 /** What names may end in, which is found out before the work and not after it. */
 const endings = {
   grid: [".png", ".webp", ".jpg", ".jpeg"],
@@ -135,7 +145,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
   if (Option.isSome(given.strip) || Option.isSome(given.animation)) {
     const frames: Array<Images.Images> = []
     yield* Stream.runForEach(sampling.steps(options), ({ data }) =>
-      Effect.sync(() => frames.push(head(data, 64)))
+      Effect.map(checkFinite(given.from, data), () => frames.push(head(data, 64)))
     )
     if (Option.isSome(given.strip)) {
       const rows = frames.map((frame) => head(frame, 8))
@@ -153,7 +163,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const all = sampling.samples(options).pipe(
     Stream.tap((each) =>
       Effect.andThen(
-        Effect.sync(() => shown.add(each)),
+        Effect.map(checkFinite(given.from, each.images, each.first), () => shown.add(each)),
         single
           ? Effect.void
           : Effect.asVoid(Images.writeAll(folder, each.images, { first: each.first }))

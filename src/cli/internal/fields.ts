@@ -1,7 +1,7 @@
 /** Fields of configurations, as files and arguments tell them. */
 import type * as CliError from "effect/cli/CliError"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
+import * as Files from "../../Pipeline/Files.ts"
 import { refuse } from "./refusal.ts"
 
 /** Fields by name. */
@@ -25,10 +25,9 @@ export const valueOf = (name: string, text: string): Effect.Effect<unknown, CliE
 
 /** The fields of a configuration file. */
 export const fieldsOf = Effect.fnUntraced(function* (path: string) {
-  const files = yield* FileSystem.FileSystem
-  const text = yield* files
-    .readFileString(path)
-    .pipe(Effect.mapError(() => refuse(`--config: cannot read ${path}`)))
+  const text = yield* Effect.mapError(Files.readText(path), ({ message }) =>
+    refuse(`--config: ${message}`)
+  )
   const fields = yield* Effect.try({
     try: () => JSON.parse(text) as unknown,
     catch: (error) => refuse(`--config: ${path} is not JSON: ${(error as Error).message}`)
