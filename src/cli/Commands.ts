@@ -15,6 +15,7 @@ import { denoise } from "./commands/denoise.ts"
 import { devices } from "./commands/devices.ts"
 import { evaluate } from "./commands/evaluate.ts"
 import { networks } from "./commands/networks.ts"
+import { quickstart } from "./commands/quickstart.ts"
 import { report } from "./commands/report.ts"
 import { sample } from "./commands/sample.ts"
 import { train } from "./commands/train.ts"
@@ -35,7 +36,18 @@ export const odeon = Command.make("odeon").pipe(
     )
   ),
   Command.withShortDescription("Diffusion models with continuous U-Nets"),
-  Command.withSubcommands([train, sample, evaluate, denoise, report, data, cost, networks, devices])
+  Command.withSubcommands([
+    quickstart,
+    train,
+    sample,
+    evaluate,
+    denoise,
+    report,
+    data,
+    cost,
+    networks,
+    devices
+  ])
 )
 
 /** Errors in one line on stderr, with where to read more: whole pages of help would hide them. */
