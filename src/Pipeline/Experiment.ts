@@ -14,8 +14,8 @@
  * }
  * ```
  *
- * What is left out is as the table of {@link Config} has it. Whatever has a name has its options beside it; a name alone will do where
- * none are told.
+ * What is left out is as the table of {@link Config} has it. Whatever has a name has its options beside it; of data, networks, schedules,
+ * weightings and times a name alone will do where none are told.
  *
  * @since 0.1.0
  */
@@ -204,6 +204,9 @@ const fitted = (config: Config, { shape, classes, name }: Dataset.Dataset): Conf
   }
   if (told.classes !== undefined && !config.conditional) {
     throw refuse("network.classes: the network is told no classes unless `conditional` is true")
+  }
+  if (told.selfConditioning === true) {
+    throw refuse("network.selfConditioning: nothing here tells networks what they estimated before")
   }
   for (const [field, value] of Object.entries(own)) {
     const given = told[field] ?? value

@@ -191,6 +191,10 @@ layer(NodeServices.layer)("an experiment", (it) => {
       { network: { ...Tiny.network, classes: 10 }, conditional: true },
       "experiment: network.classes: 10 is not that of digits, 11: leave it out"
     ],
+    [
+      { network: { ...Tiny.network, selfConditioning: true } },
+      "experiment: network.selfConditioning: nothing here tells networks what they estimated before"
+    ],
     [{ schedule: "cosin" }, 'there is no "cosin"; did you mean "cosine"?'],
     [{ schedule: { name: "vp", maks: 3 } }, 'did you mean "max"?'],
     [{ prediction: "flaw" }, 'prediction: there is no "flaw"; did you mean "flow"?'],
