@@ -15,6 +15,7 @@ import type { Metadata, Sharp } from "sharp"
 import { DType, Shape, type Tensor } from "../Tensor/index.ts"
 import * as Files from "./Files.ts"
 import { attempt, ofByte } from "./internal/data.ts"
+import { codec } from "./internal/pixels.ts"
 import { DataError } from "./PipelineError.ts"
 
 /**
@@ -334,9 +335,6 @@ export const strip = (
     )
     return layOut(cells.flat(), dimensions, columns, options)
   })
-
-/** Native code, loaded when it is needed. */
-const codec = Effect.promise(async () => (await import("sharp")).default)
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 

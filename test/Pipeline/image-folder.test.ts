@@ -35,7 +35,9 @@ const tar = (files: Contents): Promise<Buffer> =>
     const archive = pack()
     for (const [name, content] of Object.entries(files)) {
       if (name.endsWith("/")) archive.entry({ name, type: "directory" })
-      else archive.entry({ name }, Buffer.from(content))
+      else if (typeof content === "string" && content in files) {
+        archive.entry({ name, type: "link", linkname: content })
+      } else archive.entry({ name }, Buffer.from(content))
     }
     archive.finalize()
     const parts: Array<Uint8Array> = []
@@ -155,21 +157,22 @@ describe.each(ways)("with %o", (way) => {
       "./all/b/2.png": await plain(2, 2, 20),
       "./all/a/1.png": await plain(2, 2, 10),
       "./all/a/._1.png": "resource",
-      [`./all/b/${"long".repeat(60)}.png`]: await plain(2, 2, 30)
+      [`./all/b/${"long".repeat(60)}.png`]: await plain(2, 2, 30),
+      "./all/b/same.png": "./all/b/2.png"
     }
     const archive = await tar(files)
     const path = folder({ "x.tar": archive, "x.tgz": Zlib.gzipSync(archive) })
     for (const name of ["x.tar", "x.tgz"]) {
       const set = await open(Path.join(path, name), way)
-      expect(set).toMatchObject({ size: 3, shape: [1, 2, 2], classes: ["a", "b"] })
+      expect(set).toMatchObject({ size: 4, shape: [1, 2, 2], classes: ["a", "b"] })
       const { bytes, labels } = await items(set)
-      expect(labels).toEqual([0, 1, 1])
-      bytes.forEach((each, i) => {
+      expect(labels).toEqual([0, 1, 1, 1])
+      for (const [i, level] of [10, 20, 30, 20].entries()) {
         close(
-          each,
-          Array.from({ length: 4 }, () => 10 * (i + 1))
+          bytes[i],
+          Array.from({ length: 4 }, () => level)
         )
-      })
+      }
     }
   })
 

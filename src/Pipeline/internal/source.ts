@@ -104,16 +104,24 @@ export const tarEntries = Effect.fnUntraced(function* (path: string, small = 2 *
   // of a packed archive no part can be read alone
   const whole = isGzip(head) || size <= small ? yield* unpacked(path) : undefined
   const found: Array<Entry> = []
+  const byName = new Map<string, Entry>()
   const reader = extract()
   reader.on("entry", (header, body, next) => {
     // where it begins, which the types leave out
-    const { name, size, type, byteOffset } = header as Header & { readonly byteOffset: number }
+    const { name, size, type, byteOffset, linkname } = header as Header & {
+      readonly byteOffset: number
+    }
+    // a file that is in there under another name
+    const other = type === "link" ? byName.get(linkname ?? "") : undefined
+    if (other !== undefined) found.push({ ...other, name, path: `${path}: ${name}` })
     if (type === "file") {
       const read =
         whole === undefined
           ? Effect.provideService(bytesAt(path, byteOffset, size), FileSystem.FileSystem, files)
           : Effect.sync(() => whole.subarray(byteOffset, byteOffset + size))
-      found.push({ name, path: `${path}: ${name}`, size: Effect.succeed(size), read })
+      const entry = { name, path: `${path}: ${name}`, size: Effect.succeed(size), read }
+      byName.set(name, entry)
+      found.push(entry)
     }
     body.on("end", next)
     // the reader tells of it too
