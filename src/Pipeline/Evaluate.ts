@@ -396,7 +396,7 @@ export const dataOf = Effect.fnUntraced(function* (
   folder: string,
   options: { readonly fallback?: boolean } = {}
 ) {
-  const { manifest, path } = yield* Checkpoint.open(folder, options)
+  const { manifest, path } = yield* Checkpoint.open(folder, { ...options, optimizer: false })
   const config = yield* Effect.mapError(
     Experiment.parse(manifest.configuration),
     ({ message }) =>

@@ -7,9 +7,12 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { expect } from "vitest"
 import * as Device from "../../src/Device/Device.ts"
+import { Dense } from "../../src/Layer/index.ts"
 import * as Checkpoint from "../../src/Pipeline/Checkpoint.ts"
 import type * as Experiment from "../../src/Pipeline/Experiment.ts"
 import * as Run from "../../src/Pipeline/Run.ts"
+import type * as Train from "../../src/Pipeline/Train.ts"
+import { Tensor } from "../../src/Tensor/index.ts"
 import { eventsOf, left, made, network, often, steps, temporary } from "../support/tiny.ts"
 
 const services = Layer.merge(Device.layerOnnx(), NodeServices.layer)
@@ -39,6 +42,36 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
       yield* Stream.runDrain(Stream.take(run, 7))
       yield* Stream.runDrain(run)
       expect(yield* left(folder)).toEqual(expected)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("writes its history as it goes, however far its checkpoints are apart", () =>
+    Effect.gen(function* () {
+      const experiment = yield* made({ steps: 2500, averages: {} }, [])
+      // of a step that takes no time
+      const line = Dense.make({ in: 64, out: 1 })
+      const task: Train.Task = {
+        parameters: line.parameters,
+        loss: (values, { data }) => {
+          const flat = Tensor.reshape(data, [data.shape[0], 64])
+          return { loss: Tensor.mean(Tensor.square(line.apply(values as never, flat as never))) }
+        }
+      }
+      const training = { ...experiment.training, task }
+      const folder = yield* temporary
+      const written: Array<number> = []
+      yield* Run.train({ ...experiment, training }, { folder, checkpoint: 10_000 }).pipe(
+        Stream.filter((event) => event._tag === "Step" && event.step % 500 === 499),
+        Stream.runForEach(() =>
+          Effect.map(Run.history(folder), (history) => written.push(history.length))
+        )
+      )
+      written.forEach((count, i) => {
+        expect(count).toBeGreaterThan(500 * (i + 1) - 1000)
+      })
+      expect((yield* Run.history(folder)).map(({ step }) => step)).toEqual(
+        Array.from({ length: 2500 }, (_, i) => i)
+      )
     }).pipe(Effect.scoped)
   )
 
