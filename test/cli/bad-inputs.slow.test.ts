@@ -398,7 +398,7 @@ const isolated = ["-rm", "sh", "-ec"]
 /** A file system of so many KiB at a folder, which the process alone sees: filled and emptied by copies. */
 const script = `mount -t tmpfs -o size="$KIB"k none "$AT"
 cp -a "$BEFORE/." "$AT"
-if [ "$OPTION" = ro ]; then mount -o remount,ro "$AT"; fi
+if [ "$OPTION" = ro ]; then mount -o remount,ro,bind "$AT"; fi
 status=0
 "$@" || status=$?
 cp -a "$AT/." "$AFTER"
@@ -406,7 +406,8 @@ exit $status`
 
 const canMount =
   process.platform === "linux" &&
-  spawnSync("unshare", [...isolated, "mount -t tmpfs none /mnt"]).status === 0
+  spawnSync("unshare", [...isolated, "mount -t tmpfs none /tmp; mount -o remount,ro,bind /tmp"])
+    .status === 0
 
 let mounts = 0
 
