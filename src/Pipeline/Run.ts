@@ -223,10 +223,9 @@ const resumed = Effect.fnUntraced(function* (
   if (Option.isNone(found)) return undefined
   const { manifest, path, snapshot } = found.value
   const refuse = (why: string) => mismatch(path, why)
-  const odd = difference(
-    { ...config, steps: 0 },
-    { ...(manifest.configuration as object), steps: 0 }
-  )
+  // data are known by what they are, wherever they lie now
+  const may = { steps: 0, ...(manifest.data === undefined ? {} : { data: "" }) }
+  const odd = difference({ ...config, ...may }, { ...(manifest.configuration as object), ...may })
   if (odd !== undefined) {
     return yield* refuse(
       `is of another experiment: ${odd} is not the same; only \`steps\` may change`
@@ -309,8 +308,8 @@ const sampling = Effect.fnUntraced(function* (experiment: Experiment, options: S
  * Trains an experiment in a folder. The stream ends when all steps are made, or are stopped; it fails as a training does, and where
  * something cannot be written. Nothing that was written before is lost by that.
  *
- * A run that is resumed ends, bit for bit, where it would have ended otherwise. Of its configuration `steps` alone may change; a learning
- * rate that falls until the end then goes on as though that had been told from the beginning.
+ * A run that is resumed ends, bit for bit, where it would have ended otherwise. Of its configuration `steps` alone may change, and where the
+ * data lie; a learning rate that falls until the end then goes on as though that had been told from the beginning.
  *
  * @since 0.1.0
  * @category constructors

@@ -236,7 +236,7 @@ export interface Step {
   /** Before it was clipped. */
   readonly gradientNorm: number
   readonly rate: number
-  /** The step's share of the time since the call before. */
+  /** The step's share of the time that its call to the device took, with the reading of its data. */
   readonly milliseconds: number
 }
 

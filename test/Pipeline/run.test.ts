@@ -10,6 +10,7 @@ import * as Device from "../../src/Device/Device.ts"
 import { Dense } from "../../src/Layer/index.ts"
 import * as Checkpoint from "../../src/Pipeline/Checkpoint.ts"
 import type * as Experiment from "../../src/Pipeline/Experiment.ts"
+import * as Npy from "../../src/Pipeline/Npy.ts"
 import * as Run from "../../src/Pipeline/Run.ts"
 import type * as Train from "../../src/Pipeline/Train.ts"
 import { Tensor } from "../../src/Tensor/index.ts"
@@ -169,6 +170,29 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
         expect(shorter.at(-1)).toMatchObject({ step: 7, stopped: false })
         expect((yield* Run.history(folder)).length).toBe(7)
       }).pipe(Effect.scoped)
+  )
+
+  it.effect("goes on where its data lie elsewhere now, and not where they are others", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporary
+      const files = yield* FileSystem.FileSystem
+      const run = Effect.fnUntraced(function* (name: string, value: number, steps: number) {
+        const data = new Float32Array(8 * 64).fill(value)
+        const array = { dtype: "float32", shape: [8, 1, 8, 8], data } as const
+        const path = `${folder}/${name}.npy`
+        yield* files.writeFile(path, Npy.encode(Npy.fromHostArray(array)))
+        const experiment = yield* made(
+          { data: { name: path, layout: "first", range: "-1..1" }, steps },
+          []
+        )
+        return yield* eventsOf(Run.train(experiment, { folder: `${folder}/run`, resume: true }))
+      })
+      yield* run("here", 0.5, 2)
+      const [started] = yield* run("there", 0.5, 4)
+      expect(started).toMatchObject({ _tag: "Started", step: 2 })
+      const { message } = yield* Effect.flip(run("there", 0.25, 6))
+      expect(message).toMatch(/is of other data: /)
+    }).pipe(Effect.scoped)
   )
 
   it.effect("goes on from before a damaged checkpoint where that is allowed, and mends it", () =>
