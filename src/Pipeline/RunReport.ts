@@ -25,6 +25,7 @@ import * as Denoise from "./Denoise.ts"
 import * as Evaluate from "./Evaluate.ts"
 import * as Experiment from "./Experiment.ts"
 import * as Files from "./Files.ts"
+import * as Images from "./Images.ts"
 import { attempt, dataError, demand } from "./internal/data.ts"
 import * as Networks from "./Networks.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
@@ -84,6 +85,12 @@ const configOf = Effect.fnUntraced(function* (path: string) {
   return yield* Effect.mapError(Experiment.parse(json), refused)
 })
 
+/** The bytes of a picture, whole. */
+const pictureAt = (path: string) =>
+  Effect.flatMap(Files.read(path), (bytes) =>
+    Effect.as(Images.decode(bytes, { source: path }), bytes)
+  )
+
 const gridName = /^step-(\d+)\.png$/
 
 /** The most grids of a run on a page. */
@@ -108,7 +115,7 @@ const gridsOf = Effect.fnUntraced(function* (folder: string) {
       mostGrids
     ),
     ({ name, step }) =>
-      Effect.map(Files.read(paths.join(folder, name)), (picture): Grid => ({ step, picture }))
+      Effect.map(pictureAt(paths.join(folder, name)), (picture): Grid => ({ step, picture }))
   )
 })
 
@@ -138,9 +145,9 @@ export const read = Effect.fnUntraced(function* (
     ...given("config", yield* ifThere(configOf(at.experiment))),
     ...given("history", yield* ifThere(Run.history(folder))),
     ...given("evaluation", yield* ifThere(Evaluate.read(evaluation.evaluation))),
-    ...given("evaluated", yield* ifThere(Files.read(evaluation.picture))),
+    ...given("evaluated", yield* ifThere(pictureAt(evaluation.picture))),
     ...given("denoising", yield* ifThere(Denoise.read(denoising.result))),
-    ...given("denoised", yield* ifThere(Files.read(denoising.picture)))
+    ...given("denoised", yield* ifThere(pictureAt(denoising.picture)))
   }
   if (Object.keys(found).length === 2 && found.grids.length === 0) {
     return yield* dataError(

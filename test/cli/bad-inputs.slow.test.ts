@@ -152,14 +152,10 @@ beforeAll(async () => {
   const data = { dtype: "float32", shape: [1, 64], data: new Float32Array(64) } as const
   const sound = Wav.encode({ rate: 8000, data }, { format: "float32" })
   put("cut-sound/a.wav", half(sound))
-  put(
-    "cut-picture/a.png",
-    half(
-      await sharp(noise(3072), { raw: { width: 32, height: 32, channels: 3 } })
-        .png()
-        .toBuffer()
-    )
-  )
+  const raw = { width: 32, height: 32, channels: 3 } as const
+  const noisy = await sharp(noise(3072), { raw }).png().toBuffer()
+  put("cut-picture/a.png", half(noisy))
+  put("one/evaluation.png", noisy)
 
   floats.data[70] = Number.NaN
   put("nan.npy", Npy.encode(floats))
@@ -302,6 +298,42 @@ describe("a network that diverged", () => {
       ["denoise", diverged, "--count", "2", "--levels", "0.1", "--steps", "1", "--out", at("out")]
     ]) {
       await refuses(args, /^odeon: (\S*\/)?diverged\b.*(NaN|not finite)/)
+    }
+  })
+})
+
+describe("a run that is damaged", () => {
+  /** A copy in which a file is replaced by what is made of it. */
+  const damaged = (name: string, file: string, by: (bytes: Buffer) => string | Uint8Array) => {
+    Fs.cpSync(at("one"), at(name), { recursive: true })
+    const [path] = Fs.globSync(file, { cwd: at(name) })
+    put(Path.join(name, path), by(Fs.readFileSync(at(name, path))))
+    return Path.join(at(name), path)
+  }
+
+  it("names the file, and what reads it makes nothing", async () => {
+    for (const [file, by] of [
+      ["samples/*.png", () => "just text"],
+      ["evaluation.png", half],
+      ["history.jsonl", (bytes: Buffer) => `{"step"\n${bytes}`],
+      ["experiment.json", half]
+    ] as const) {
+      const path = damaged(`damaged-${file.slice(0, 3)}`, file, by)
+      const run = at(`damaged-${file.slice(0, 3)}`)
+      await refuses(["report", run], `odeon: ${path}: `)
+    }
+    const path = damaged("damaged-weights", "checkpoints/*/weights.safetensors", half)
+    const run = at("damaged-weights")
+    for (const args of [
+      ["sample", run, ...small, "--out", at("out")],
+      ["evaluate", run, ...judged],
+      ["denoise", run, "--count", "2"],
+      [...drawn({ out: run }), "--resume"]
+    ]) {
+      await refuses(
+        args,
+        `the checkpoint ${Path.dirname(path)} is damaged: weights.safetensors has`
+      )
     }
   })
 })
