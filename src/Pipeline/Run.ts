@@ -159,10 +159,17 @@ const mostLines = 1000
 /** Steps of a history are told as JSON; what is not finite as `null`. */
 const lineOf = (event: Train.Event): string => `${JSON.stringify(event)}\n`
 
-/**
- * The lines of a history that are of the steps before one: what is beyond is of a run that was killed after its last checkpoint. Each step
- * has one, even where two runs were at it together.
- */
+/** Whether a step comes after all those before: two runs that were in a folder together have both told of theirs, which are the same. */
+const isNext = () => {
+  let last = -1
+  return (step: number): boolean => {
+    if (!(step > last)) return false
+    last = step
+    return true
+  }
+}
+
+/** The lines of a history that are of the steps before one: what is beyond is of a run that was killed after its last checkpoint. */
 const historyBefore = Effect.fnUntraced(function* (path: string, step: number) {
   if (step === 0) return ""
   const text = yield* Effect.catchIf(
@@ -170,13 +177,11 @@ const historyBefore = Effect.fnUntraced(function* (path: string, step: number) {
     ({ reason }) => reason === "missing",
     () => Effect.succeed("")
   )
-  let last = -1
+  const next = isNext()
   const lines = text.split("\n").filter((line) => {
     try {
       const own = (JSON.parse(line) as { readonly step: number }).step
-      if (!(own > last && own < step)) return false
-      last = own
-      return true
+      return own < step && next(own)
     } catch {
       return false
     }
@@ -195,12 +200,14 @@ export const history = Effect.fnUntraced(function* (folder: string) {
   const paths = yield* Path.Path
   const path = places(folder, paths).history
   const text = yield* Files.readText(path)
-  return yield* Effect.forEach(text.split("\n").slice(0, -1), (line, i) =>
+  const all = yield* Effect.forEach(text.split("\n").slice(0, -1), (line, i) =>
     Effect.try({
       try: () => JSON.parse(line, (_, value) => value ?? Number.NaN) as Train.Event,
       catch: () => dataError(path, "format", `line ${i + 1} is no step of a history`)
     })
   )
+  const next = isNext()
+  return all.filter(({ step }) => next(step))
 })
 
 /** The checkpoint to go on from, which must be of the same experiment on the same data. */

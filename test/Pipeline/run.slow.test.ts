@@ -214,6 +214,9 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
       const folder = yield* temporary
       const run = Stream.runDrain(Run.train(experiment, { ...often, folder }))
       yield* Effect.all([run, run, run], { concurrency: "unbounded" })
+      expect((yield* Run.history(folder)).map(({ step }) => step)).toEqual(
+        Array.from({ length: 14 }, (_, i) => i)
+      )
       yield* run
       expect(yield* left(folder)).toEqual(yield* left(whole))
     }).pipe(Effect.scoped)
