@@ -397,22 +397,39 @@ export const train = (experiment: Experiment, options: Options) =>
         Effect.withSpan("odeon.checkpoint")
       )
 
+      const pictureOf = (step: number) =>
+        paths.join(at.samples, `step-${String(step).padStart(8, "0")}.png`)
+
+      /** The grid that is due where the training stands, if one is. */
+      const drawn = Effect.fnUntraced(function* (step: number) {
+        const events: Array<Event> = []
+        if (draw === undefined || samples === undefined || step % samples.every !== 0) return events
+        const path = pictureOf(step)
+        yield* Effect.withSpan(
+          Effect.flatMap(training.snapshot, (snapshot) => draw(snapshot, path)),
+          "odeon.sampling"
+        )
+        events.push({ _tag: "Sampled", step, path })
+        return events
+      })
+
       const followed = (event: Train.Event) =>
         Effect.gen(function* () {
           const events: Arr.NonEmptyArray<Event> = [event]
           const step = event.step + 1
           if (step % checkpoint === 0) events.push(yield* save)
-          if (samples !== undefined && draw !== undefined && step % samples.every === 0) {
-            const name = `step-${String(step).padStart(8, "0")}.png`
-            const path = paths.join(at.samples, name)
-            yield* Effect.withSpan(
-              Effect.flatMap(training.snapshot, (snapshot) => draw(snapshot, path)),
-              "odeon.sampling"
-            )
-            events.push({ _tag: "Sampled", step, path })
-          }
+          events.push(...(yield* drawn(step)))
           return events
         })
+
+      // a run that was left between a step and its grid stands where that is still due
+      const owed =
+        step === 0
+          ? Effect.succeed([])
+          : Effect.flatMap(
+              Effect.orElseSucceed(files.exists(pictureOf(step)), () => false),
+              (there) => (there ? Effect.succeed([]) : drawn(step))
+            )
 
       const finish = Effect.gen(function* () {
         const events: Array<Event> = step === saved ? [] : [yield* save]
@@ -444,6 +461,7 @@ export const train = (experiment: Experiment, options: Options) =>
         )
       )
       return Stream.make(started as Event).pipe(
+        Stream.concat(Stream.flatMap(Stream.fromEffect(owed), Stream.fromIterable)),
         Stream.concat(steps),
         Stream.concat(Stream.flatMap(Stream.fromEffect(finish), Stream.fromIterable)),
         // whether it fails, is interrupted or left: what ends it may not keep it from being saved
