@@ -9,7 +9,10 @@ import { Tree } from "../src/Tensor/index.ts"
 
 const root = Path.join(import.meta.dirname, "..")
 const scratch = Fs.mkdtempSync(Path.join(root, "node_modules", ".odeon-"))
-afterAll(() => Fs.rmSync(scratch, { recursive: true, force: true }))
+const folders: Array<string> = [scratch]
+afterAll(() => {
+  for (const folder of folders) Fs.rmSync(folder, { recursive: true, force: true })
+})
 
 const blocks = (file: string): ReadonlyArray<string> =>
   [...Fs.readFileSync(Path.join(root, file), "utf8").matchAll(/```ts\n(.*?)```/gs)].map(
@@ -28,8 +31,24 @@ const load = async (name: string, text: string): Promise<Record<string, unknown>
 }
 
 describe("README", () => {
-  it("its example computes a loss and a gradient", async () => {
+  it("its first example trains, and draws digits", async () => {
     const [block] = blocks("README.md")
+    // two steps will do
+    const { main } = await load("readme-pipeline", block.replaceAll("1000", "2"))
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "odeon-readme-"))
+    folders.push(folder)
+    const before = process.cwd()
+    process.chdir(folder)
+    try {
+      await Effect.runPromise(main as Effect.Effect<never>)
+    } finally {
+      process.chdir(before)
+    }
+    expect(Fs.readFileSync(Path.join(folder, "digits.png")).subarray(1, 4).toString()).toBe("PNG")
+  })
+
+  it("its second example computes a loss and a gradient", async () => {
+    const [, block] = blocks("README.md")
     const { main } = await load("readme", block)
     const { loss, gradient } = (await Effect.runPromise(main as Effect.Effect<never>)) as {
       readonly loss: { readonly data: Float32Array }
@@ -42,8 +61,8 @@ describe("README", () => {
     for (const each of gradient.data) expect(each).toBeCloseTo(2 * t * (1 - t * t), 6)
   })
 
-  it("its second example integrates a swing", async () => {
-    const [, block] = blocks("README.md")
+  it("its third example integrates a swing", async () => {
+    const [, , block] = blocks("README.md")
     const { main } = await load("readme-solver", block)
     const { y, times, states } = (await Effect.runPromise(main as Effect.Effect<never>)) as {
       readonly y: number
@@ -54,11 +73,9 @@ describe("README", () => {
     for (const [i, t] of [...times, 10].entries())
       expect([...states, y][i]).toBeCloseTo(Math.exp(Math.sin(t)), 6)
   })
-})
 
-describe("README, layers", () => {
-  it("its third example makes layers, and a network's gradients", async () => {
-    const [, , block] = blocks("README.md")
+  it("its fourth example makes layers, and a network's gradients", async () => {
+    const [, , , block] = blocks("README.md")
     const { main } = await load("readme-layer", block)
     const { loss, gradients } = (await Effect.runPromise(main as Effect.Effect<never>)) as {
       readonly loss: { readonly data: Float32Array }
@@ -70,6 +87,60 @@ describe("README, layers", () => {
     expect(leaves.map(([path]) => path)).toContain("middle.acceleration.conv1.weight")
     for (const [path, { data }] of leaves)
       expect(data.every(Number.isFinite) && data.some((each) => each !== 0), path).toBe(true)
+  })
+
+  it("has no more examples than are run here", () => {
+    expect(blocks("README.md").length).toBe(4)
+  })
+})
+
+describe("README, commands", () => {
+  /** What makes a command quick, after what it is shown with. */
+  const less: Readonly<Record<string, ReadonlyArray<string>>> = {
+    train: ["--batch", "2", "--steps", "2", "--samples-every", "1"],
+    sample: ["--count", "4", "--steps", "2"],
+    evaluate: ["--count", "10", "--steps", "2", "--reference", "200"],
+    denoise: ["--count", "2", "--levels", "0.1", "--steps", "2"]
+  }
+  const text = Fs.readFileSync(Path.join(root, "README.md"), "utf8")
+  const lines = [...text.matchAll(/```sh\n(.*?)```/gs)].flatMap(([, block]) =>
+    block.split("\n").map((line) => line.replace(/#.*/, "").trim())
+  )
+  const commands = lines.filter((line) => line.startsWith("npx odeon "))
+
+  it("others are scripts of the package, which CI runs", () => {
+    const { scripts } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8"))
+    const rest = lines.filter((line) => line !== "" && !commands.includes(line))
+    expect(rest).toEqual(["npm ci && npm run quickstart", "npm test"])
+    expect(scripts.quickstart).toContain("bin/odeon.js quickstart")
+  })
+
+  it("do what they are shown to do, one after the other", { timeout: 300_000 }, () => {
+    expect(commands.length).toBeGreaterThan(8)
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "odeon-readme-"))
+    folders.push(folder)
+    const env = { ...process.env, XDG_CACHE_HOME: Path.join(folder, "cache") }
+    for (const command of commands) {
+      const [, , name, ...args] = command.split(/\s+/)
+      // of a flag that is given twice, one is too many
+      const extra = less[name] ?? []
+      const told = args.filter((each, i) => !extra.includes(each) && !extra.includes(args[i - 1]))
+      const rest = args.includes("--resume") ? ["--steps", "3"] : extra
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        [Path.join(root, "bin/odeon.js"), name, ...told, ...rest],
+        { cwd: folder, env, encoding: "utf8" }
+      )
+      expect(stderr, command).toBe("")
+      expect(status, command).toBe(0)
+    }
+    for (const path of [
+      "runs/digits/report.html",
+      "runs/digits/evaluation.json",
+      "denoising.webp"
+    ]) {
+      expect(Fs.existsSync(Path.join(folder, path)), path).toBe(true)
+    }
   })
 })
 
@@ -86,11 +157,6 @@ const example = (name: string, ...args: ReadonlyArray<string>) => {
   expect(status).toBe(0)
   return { stdout, read: (path: string) => Fs.readFileSync(Path.join(folder, path)) }
 }
-const folders: Array<string> = []
-afterAll(() => {
-  for (const folder of folders) Fs.rmSync(folder, { recursive: true })
-})
-
 describe("examples", () => {
   it("regression.ts learns the curve and draws it", { timeout: 120_000 }, () => {
     const { stdout, read } = example("regression.ts")
