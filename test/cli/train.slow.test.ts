@@ -35,7 +35,8 @@ const checkpoints = (run: string) => Fs.readdirSync(at(run, "checkpoints"))
 
 describe.concurrent("a run", () => {
   it("trains, goes on, and is sampled", async () => {
-    const first = await odeon([...tiny, "--steps", "12", "--checkpoint-every", "5", "--keep", "2"])
+    const keep = ["--keep", "1", "--keep-every", "10"]
+    const first = await odeon([...tiny, "--steps", "12", "--checkpoint-every", "5", ...keep])
     expect(first).toMatchObject({ status: 0, stderr: "" })
     expect(first.stdout).toMatch(/^unet on digits: 5,509 parameters, compiled in /)
     expect(first.stdout).toMatch(/\n12\/12 \(100 %\) {2}loss .*\n/)

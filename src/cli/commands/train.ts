@@ -35,6 +35,10 @@ const flags = {
   out: Flags.text("out", "folder", "The run's folder; runs/<data>-<network> unless told"),
   checkpointEvery: Flags.count("checkpoint-every", "Steps between checkpoints; 1000 unless told"),
   keep: Flags.count("keep", "How many checkpoints stay, the newest; 3 unless told"),
+  keepEvery: Flags.count(
+    "keep-every",
+    "Besides, those of steps that are multiples of this stay, for averages that are made afterwards"
+  ),
   samplesEvery: Flags.count("samples-every", "Steps between grids of samples; none unless told"),
   resume: Flags.yes(
     "resume",
@@ -147,7 +151,10 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const last = yield* Run.train(experiment, {
     folder,
     ...Flags.option("checkpoint", given.checkpointEvery),
-    ...(Option.isSome(given.keep) ? { retention: { last: given.keep.value } } : {}),
+    retention: {
+      ...Flags.option("last", given.keep),
+      ...Flags.option("every", given.keepEvery)
+    },
     ...(Option.isSome(given.samplesEvery) ? { samples: { every: given.samplesEvery.value } } : {}),
     resume: given.resume,
     fallback: given.fallback,
