@@ -16,7 +16,9 @@ layer(NodeServices.layer)("open", (it) => {
         expect(test).toMatchObject({ size: 10, shape: [3, 32, 32] })
         expect(test.classes?.length).toBe(10)
         const error = yield* Effect.flip(Datasets.open(`cifar10:${folder}`))
-        expect(error.message).toBe(`${folder}: there is no part "train" in it, but test.tar`)
+        expect(error.message).toBe(
+          `${folder}: there is no part "train" in it, but test.tar; to take that, tell its path, cifar10:${folder}/test.tar`
+        )
       })
   )
 })
