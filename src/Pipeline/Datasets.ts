@@ -37,7 +37,7 @@ import * as Files from "./Files.ts"
 import * as Idx from "./Idx.ts"
 import * as ImageFolder from "./ImageFolder.ts"
 import { decode } from "./internal/config.ts"
-import { attempt, dataError } from "./internal/data.ts"
+import { attempt, dataError, demand } from "./internal/data.ts"
 import * as Source from "./internal/source.ts"
 import * as Npy from "./Npy.ts"
 import * as Parquet from "./Parquet.ts"
@@ -51,6 +51,8 @@ const Natural = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const fields = {
   /** Which part, `train` unless told. */
   split: Schema.optionalKey(Schema.String),
+  /** Of data that come in one part, the share that is not trained on, spread evenly over all items: it is the part `test`. */
+  holdOut: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThan(0), Schema.isLessThan(1))),
   /** How many items at most: the first. */
   limit: Schema.optionalKey(Count),
   /** Of what is drawn; 0 unless told. */
@@ -158,6 +160,28 @@ const halfOf = (
     ? Effect.succeed(split ?? "train")
     : Effect.fail(dataError(source, "options", `there is no part "${split}", but train and test`))
 
+/** Of data that come in one part. */
+const inOne = ["split", "holdOut"] as const
+
+/** A part of data that come in one: every so many-th item is held out, whatever order they are in. */
+const partOf = (
+  data: Dataset.Dataset,
+  split: "train" | "test",
+  share: number | undefined
+): Dataset.Dataset => {
+  if (share === undefined) return data
+  const isOut = (i: number) => Math.floor((i + 1) * share) > Math.floor(i * share)
+  const all = Array.from({ length: data.size }, (_, i) => i)
+  const part = all.filter((i) => isOut(i) === (split === "test"))
+  demand(
+    part.length > 0,
+    data.name,
+    "empty",
+    () => `of ${data.size} items, none are left where ${share} of them are held out`
+  )
+  return Dataset.subset(data, part)
+}
+
 const points = (name: Points.Name): Kind => ({
   about: "points in the plane, without an end",
   path: "none",
@@ -176,7 +200,7 @@ const idx = (about: string, path: Kind["path"], classes?: ReadonlyArray<string>)
 const npy = (about: string): Kind => ({
   about,
   path: "needed",
-  options: ["layout", "range", "images", "labels", ...ofImages],
+  options: ["layout", "range", "images", "labels", ...inOne, ...ofImages],
   open: (path, { layout, range, images, labels }) =>
     labels === false
       ? Effect.fail(
@@ -260,7 +284,7 @@ const all = {
   images: {
     about: "pictures in a folder or a tar archive, perhaps in a folder for each class",
     path: "needed",
-    options: [...pictures, ...ofImages],
+    options: [...pictures, ...inOne, ...ofImages],
     open: (path, options) => ImageFolder.read(path, options),
     done: ["size"]
   },
@@ -277,7 +301,7 @@ const all = {
   wav: {
     about: "pieces of the sound in a folder of WAV files, perhaps in a folder for each class",
     path: "needed",
-    options: ["length", "hop", "rate", "short", "limit"],
+    options: ["length", "hop", "rate", "short", ...inOne, "limit"],
     open: (path, { length, ...options }) =>
       length === undefined
         ? Effect.fail(
@@ -403,6 +427,12 @@ export const open: (config: Config, options?: Options) => Opened = Effect.fnUntr
       `\`${odd}\` is not for these data; known are ${kind.options.join(", ")}`
     )
   }
+  const { size, pad, limit, crop, flip, holdOut } = given
+  const split = kind.options.includes("holdOut") ? yield* halfOf(name, given.split) : "train"
+  if (split === "test" && holdOut === undefined) {
+    const why = "nothing is held out: tell which share is by `holdOut`, such as 0.1"
+    return yield* dataError(path ?? name, "empty", why)
+  }
   const data = yield* Effect.mapError(kind.open(path ?? name, given), (error) =>
     error._tag === "FileError" && error.reason === "missing" && isPublished(name)
       ? new FileError({
@@ -412,9 +442,8 @@ export const open: (config: Config, options?: Options) => Opened = Effect.fnUntr
         })
       : error
   )
-  const { size, pad, limit, crop, flip } = given
   return yield* attempt(() => {
-    let made = data
+    let made = partOf(data, split, holdOut)
     if (size !== undefined && !kind.done?.includes("size")) made = Augment.resize(made, { size })
     if (pad !== undefined) made = Augment.pad(made, { size: pad })
     if (limit !== undefined) made = Dataset.take(made, Math.min(limit, made.size))

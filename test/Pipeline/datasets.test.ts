@@ -165,6 +165,39 @@ layer(NodeServices.layer)("open", (it) => {
     })
   )
 
+  it.effect("holds out a share of data in one part, evenly and without overlap", () =>
+    Effect.gen(function* () {
+      const path = `${yield* folder}/squares.npy`
+      const count = 40
+      const bytes = Uint8Array.from({ length: count * 4 }, (_, i) => i >> 2)
+      const array = { dtype: "u1", shape: [count, 1, 2, 2], data: bytes } as const
+      yield* Files.write(path, Npy.encode(array))
+      const part = Effect.fnUntraced(function* (split: string, holdOut: number) {
+        const data = yield* Datasets.open(path, { split, holdOut, layout: "first" })
+        const { data: items } = yield* first(data, data.size)
+        const size = items.data.length / data.size
+        return Array.from({ length: data.size }, (_, i) =>
+          Math.round((items.data[i * size] + 1) * 127.5)
+        )
+      })
+      for (const share of [0.1, 0.25, 0.5, 0.9]) {
+        const [train, test] = [yield* part("train", share), yield* part("test", share)]
+        expect([...train, ...test].toSorted((a, b) => a - b)).toEqual(
+          Array.from({ length: count }, (_, i) => i)
+        )
+        expect(test.length).toBe(share * count)
+        // a tenth of each quarter too, so that folders in the order of their classes lose some of each
+        for (const from of [0, 10, 20, 30]) {
+          const own = test.filter((i) => i >= from && i < from + 10)
+          expect(Math.abs(own.length - 10 * share)).toBeLessThanOrEqual(1)
+        }
+      }
+      const error = yield* Effect.flip(Datasets.open(path, { split: "test", layout: "first" }))
+      expect(error).toMatchObject({ _tag: "DataError", reason: "empty" })
+      expect(error.message).toContain("tell which share is by `holdOut`")
+    })
+  )
+
   it.effect("reads IDX files of a part", () =>
     Effect.gen(function* () {
       const path = yield* folder
