@@ -31,6 +31,7 @@ import {
   Tensor,
   TensorError
 } from "../Tensor/index.ts"
+import { attempting } from "./internal/attempting.ts"
 
 type HostArray = Expression.HostArray<ReadonlyArray<number>, "float32">
 
@@ -184,20 +185,6 @@ export type Error =
   | TensorError.TensorError
   | DeviceError.CompileError
 
-/** What pure code throws where it is used wrongly, as a failure. */
-const attempt = <A, E = Exclude<Error, DeviceError.CompileError>>(
-  build: () => A,
-  expected: (error: unknown) => error is E = isExpected as never
-): Effect.Effect<A, E> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(build())
-    } catch (error) {
-      if (expected(error)) return Effect.fail(error)
-      throw error
-    }
-  })
-
 const isDiffusionError = (error: unknown): error is DiffusionError.DiffusionError =>
   error instanceof DiffusionError.DiffusionError
 
@@ -205,6 +192,9 @@ const isExpected = (error: unknown): error is Exclude<Error, DeviceError.Compile
   isDiffusionError(error) ||
   error instanceof LayerError.ConfigError ||
   TensorError.isTensorError(error)
+
+const attempt = attempting(isExpected)
+const attemptRun = attempting(isDiffusionError)
 
 /** Options of any kind. */
 interface AnyOptions extends Common<PlanOption> {
@@ -367,7 +357,7 @@ export const make: {
   }
 
   const run = Effect.fnUntraced(function* (seed: Seed, given?: AnyRunOptions) {
-    const all = yield* attempt(() => batches(seed, given), isDiffusionError)
+    const all = yield* attemptRun(() => batches(seed, given))
     const count = given?.count ?? batch
     const data = DType.allocate("float32", count * Shape.size(shape))
     let done = 0
@@ -429,7 +419,7 @@ export const make: {
     stream: (seed: Seed, given?: AnyRunOptions) =>
       Stream.unwrap(
         Effect.gen(function* () {
-          const all = yield* attempt(() => batches(seed, given), isDiffusionError)
+          const all = yield* attemptRun(() => batches(seed, given))
           const fold = yield* device.fold(watched as never)
           return Stream.flatMap(Stream.fromIterable(all), (each) => steps(fold as never, each))
         })

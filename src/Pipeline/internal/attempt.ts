@@ -1,8 +1,8 @@
-import * as Effect from "effect/Effect"
 import { DiffusionError } from "../../Diffusion/index.ts"
 import { LayerError } from "../../Layer/index.ts"
 import { TensorError } from "../../Tensor/index.ts"
 import { DataError, TrainError } from "../PipelineError.ts"
+import { attempting } from "./attempting.ts"
 
 /** What pure code throws where it is used wrongly. */
 export type BuildError =
@@ -22,12 +22,4 @@ const isBuildError = (error: unknown): error is BuildError =>
   TensorError.isTensorError(error)
 
 /** What pure code throws where it is used wrongly, as a failure. Whatever else it throws is a defect. */
-export const attempt = <A>(build: () => A): Effect.Effect<A, BuildError> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(build())
-    } catch (error) {
-      if (isBuildError(error)) return Effect.fail(error)
-      throw error
-    }
-  })
+export const attempt = attempting(isBuildError)

@@ -1,9 +1,9 @@
 /** What readers of data share. */
 import * as Crypto from "node:crypto"
-import * as Effect from "effect/Effect"
 import { Shape } from "../../Tensor/index.ts"
 import type { Items } from "../Dataset.ts"
 import { DataError } from "../PipelineError.ts"
+import { attempting } from "./attempting.ts"
 
 /** An error that begins with what it is about. */
 export const dataError = (source: string, reason: DataError["reason"], message: string) =>
@@ -21,15 +21,7 @@ export const demand = (
 }
 
 /** The `DataError`s that pure code throws, as failures. Whatever else it throws is a defect. */
-export const attempt = <A>(build: () => A): Effect.Effect<A, DataError> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(build())
-    } catch (error) {
-      if (error instanceof DataError) return Effect.fail(error)
-      throw error
-    }
-  })
+export const attempt = attempting((error): error is DataError => error instanceof DataError)
 
 /** What a byte stands for. */
 export const ofByte = Float32Array.from({ length: 256 }, (_, byte) => byte / 127.5 - 1)
