@@ -1,8 +1,10 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as fc from "fast-check"
+import { EigenvalueDecomposition, Matrix } from "ml-matrix"
 import { describe, expect, it } from "vitest"
 import * as Metrics from "../../src/Pipeline/Metrics.ts"
+import { between, eigenvalues, factor } from "../../src/Pipeline/metrics/symmetric.ts"
 import { DataError } from "../../src/Pipeline/PipelineError.ts"
 import { random } from "../support/arrays.ts"
 
@@ -113,7 +115,126 @@ describe("moments", () => {
   })
 })
 
+/** A library's, in order. */
+const eigenvaluesOf = (rows: ReadonlyArray<ReadonlyArray<number>>) =>
+  new EigenvalueDecomposition(new Matrix(rows.map((row) => [...row])), {
+    assumeSymmetric: true
+  }).realEigenvalues.toSorted((a, b) => a - b)
+
+/** X Xᵀ of random numbers `[n, rank]`, whose rows are of very different sizes. */
+const semidefinite = fc
+  .record({
+    n: fc.integer({ min: 1, max: 14 }),
+    rank: fc.integer({ min: 0, max: 16 }),
+    decades: fc.constantFrom(0, 3),
+    seed: fc.nat({ max: 1e6 })
+  })
+  .map(({ n, rank, decades, seed }) => {
+    const next = random(seed)
+    const x = Array.from({ length: n }, () => {
+      const size = 10 ** (decades * (next() - 0.5))
+      return Array.from({ length: rank }, () => size * (next() - 0.5))
+    })
+    const dot = (p: Array<number>, q: Array<number>) => p.reduce((sum, v, k) => sum + v * q[k], 0)
+    return { n, rank: Math.min(n, rank), rows: x.map((p) => x.map((q) => dot(p, q))) }
+  })
+
+describe("symmetric matrices", () => {
+  const lower = (rows: ReadonlyArray<ReadonlyArray<number>>) =>
+    rows.map((row, i) => Float64Array.from(row.slice(0, i + 1)))
+
+  it("have the eigenvalues that another library finds, whatever their scale", () => {
+    const whole = fc.integer({ min: -1000, max: 1000 })
+    const number = fc.oneof(
+      fc.constantFrom(0, 1, -1),
+      whole.map((each) => each / 1000),
+      whole.map((each) => each / 1e12)
+    )
+    const matrix = fc
+      .integer({ min: 1, max: 12 })
+      .chain((n) => fc.array(number, { minLength: n * n, maxLength: n * n }))
+      .map((all) => {
+        const n = Math.sqrt(all.length)
+        return Array.from({ length: n }, (_, i) =>
+          Array.from({ length: n }, (_, j) => all[Math.max(i, j) * n + Math.min(i, j)])
+        )
+      })
+    fc.assert(
+      fc.property(matrix, fc.constantFrom(-900, 0, 900), (rows, power) => {
+        const scale = 2 ** power
+        const given = lower(rows.map((row) => row.map((each) => each * scale)))
+        const found = eigenvalues(given).toSorted((a, b) => a - b)
+        eigenvaluesOf(rows).forEach((each, i) => expect(found[i] / scale).toBeCloseTo(each, 12))
+        // what is given stays as it is
+        expect(given[0][0]).toBe(rows[0][0] * scale)
+      })
+    )
+  })
+
+  it("are the products of their factors, as many columns as their rank, under others too", () => {
+    fc.assert(
+      fc.property(semidefinite, semidefinite, ({ n, rank, rows }, other) => {
+        const found = factor(rows.flat(), n)
+        const { columns, order } = found
+        expect(columns).toHaveLength(rank)
+        const largest = Math.max(...rows.map((row, i) => row[i]), 0)
+        const products = Array.from(order, (_, a) =>
+          Array.from(order, (_, b) =>
+            columns.reduce((sum, column) => sum + column[a] * column[b], 0)
+          )
+        )
+        const worst = products.flatMap((row, a) =>
+          row.map((each, b) => Math.abs(each - rows[order[a]][order[b]]))
+        )
+        expect(Math.max(...worst)).toBeLessThanOrEqual(1e-13 * largest)
+        fc.pre(other.n === n)
+        const product = between(found, other.rows.flat())
+        expect(product.map(({ length }) => length)).toEqual(columns.map((_, i) => i + 1))
+        product.forEach((row, p) => {
+          row.forEach((each, q) => {
+            const terms = Array.from(order, (i, a) =>
+              Array.from(order, (j, b) => columns[p][a] * other.rows[i][j] * columns[q][b])
+            ).flat()
+            const exact = terms.reduce((sum, one) => sum + one, 0)
+            const size = terms.reduce((sum, one) => sum + Math.abs(one), 0)
+            if (!(Math.abs(each - exact) <= 1e-13 * size)) expect(each).toBe(exact)
+          })
+        })
+      }),
+      { numRuns: 200 }
+    )
+  })
+})
+
 describe("frechet", () => {
+  it("is what the roots of matrices give, whatever their ranks", () => {
+    const pair = fc.tuple(semidefinite, semidefinite).filter(([a, b]) => a.n === b.n)
+    fc.assert(
+      fc.property(pair, ([a, b]) => {
+        const { n } = a
+        const decomposed = new EigenvalueDecomposition(new Matrix(a.rows), {
+          assumeSymmetric: true
+        })
+        const root = Matrix.diag(decomposed.realEigenvalues.map((x) => Math.sqrt(Math.max(0, x))))
+        const vectors = decomposed.eigenvectorMatrix
+        const half = vectors.mmul(root).mmul(vectors.transpose())
+        const inner = half.mmul(new Matrix(b.rows)).mmul(half).to2DArray()
+        const cross = eigenvaluesOf(inner).reduce((sum, x) => sum + Math.sqrt(Math.max(0, x)), 0)
+        const trace = (rows: Array<Array<number>>) => rows.reduce((sum, row, i) => sum + row[i], 0)
+        const [p, q] = [trace(a.rows), trace(b.rows)]
+        const gaussian = (rows: Array<Array<number>>) => ({
+          mean: new Float64Array(n),
+          covariance: rows.flat()
+        })
+        const found = Metrics.frechet(gaussian(a.rows), gaussian(b.rows))
+        expect(Math.abs(found - Math.max(0, p + q - 2 * cross))).toBeLessThan(
+          1e-6 * (p + q) + 1e-12
+        )
+      }),
+      { numRuns: 200 }
+    )
+  })
+
   const diagonal = (values: ReadonlyArray<number>) =>
     values.flatMap((value, i) => values.map((_, j) => (i === j ? value : 0)))
 

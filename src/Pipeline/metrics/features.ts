@@ -86,17 +86,16 @@ export const bothOf = (
   return both
 }
 
-/** x·y, as two sums of two side by side, since each addition waits for the one before. */
-export const dot = (x: Float64Array, y: Float64Array): number => {
-  const { length } = x
-  const whole = length - (length % 4)
+/** x·y, or that of some of their numbers, as two sums of two side by side, since each addition waits for the one before. */
+export const dot = (x: Float64Array, y: Float64Array, start = 0, end = x.length): number => {
+  const whole = end - ((end - start) % 4)
   let a = 0
   let b = 0
-  for (let k = 0; k < whole; k += 4) {
+  for (let k = start; k < whole; k += 4) {
     a += x[k] * y[k] + x[k + 1] * y[k + 1]
     b += x[k + 2] * y[k + 2] + x[k + 3] * y[k + 3]
   }
-  for (let k = whole; k < length; k++) a += x[k] * y[k]
+  for (let k = whole; k < end; k++) a += x[k] * y[k]
   return a + b
 }
 

@@ -1,6 +1,6 @@
-import { EigenvalueDecomposition, Matrix } from "ml-matrix"
 import { demand } from "../internal/data.ts"
 import { dot, type Features, requireSameWidth, rowsOf } from "./features.ts"
+import { between, eigenvalues, factor } from "./symmetric.ts"
 
 /**
  * A normal distribution in d dimensions.
@@ -107,17 +107,18 @@ export const gaussian = ({ count, mean, scatter }: Moments): Gaussian => {
   return { mean, covariance: scatter.map((each) => each / (count - 1)) }
 }
 
-const matrix = (data: ArrayLike<number>, d: number): Matrix =>
-  new Matrix(
-    Array.from({ length: d }, (_, i) => Float64Array.from({ length: d }, (_, j) => data[i * d + j]))
-  )
-
-const symmetric = (values: Matrix) => new EigenvalueDecomposition(values, { assumeSymmetric: true })
-
 const traceOf = (data: ArrayLike<number>, d: number): number => {
   let sum = 0
   for (let i = 0; i < d; i++) sum += data[i * (d + 1)]
   return sum
+}
+
+/** tr (A^½ B A^½)^½ */
+const crossOf = (a: ArrayLike<number>, b: ArrayLike<number>, d: number): number => {
+  const [first, second] = [factor(a, d), factor(b, d)]
+  const product =
+    first.columns.length <= second.columns.length ? between(first, b) : between(second, a)
+  return eigenvalues(product).reduce((sum, each) => sum + Math.sqrt(Math.max(0, each)), 0)
 }
 
 /**
@@ -125,12 +126,13 @@ const traceOf = (data: ArrayLike<number>, d: number): number => {
  *
  *     |μ₁ − μ₂|² + tr A + tr B − 2 tr (A^½ B A^½)^½
  *
- * The last trace is the sum of the roots of the eigenvalues of Λ^½ Vᵀ B V Λ^½, where A = V Λ Vᵀ: all matrices are symmetric, so that
- * nothing becomes complex. What is negative there by rounding counts as 0, and so does a distance that is. Where covariances are
- * singular, rounding of one part in 10¹⁶ of the largest eigenvalue has a root of one in 10⁸, which is as exact as the distance is then.
+ * The last trace is the sum of the roots of the eigenvalues of Fᵀ B F, where A = F Fᵀ: a symmetric matrix as large as the rank of A, or of
+ * B where that is less, so that nothing becomes complex. What is negative there by rounding counts as 0, and so does a distance that is.
+ * Where covariances are singular, rounding of one part in 10¹⁶ of the largest eigenvalue has a root of one in 10⁸, which is as exact as the
+ * distance is then.
  *
- * Throws `DataError` where sizes do not belong together, or numbers are not finite. Time grows with d³: 0.1 s for d = 128, 2 s for d = 512,
- * and a minute and a half for d = 2048, during which nothing else runs.
+ * Throws `DataError` where sizes do not belong together, or numbers are not finite. Time grows with d³: 0.3 s for d = 512, 12 s for d =
+ * 2048 and half of that for 1000 features or fewer, during which nothing else runs.
  *
  * @since 0.1.0
  * @category metrics
@@ -156,14 +158,7 @@ export const frechet = (a: Gaussian, b: Gaussian): number => {
   }
   let distance = traceOf(a.covariance, d) + traceOf(b.covariance, d)
   for (let k = 0; k < d; k++) distance += (a.mean[k] - b.mean[k]) ** 2
-  const first = symmetric(matrix(a.covariance, d))
-  const root = first.realEigenvalues.map((each) => Math.sqrt(Math.max(0, each)))
-  const half = first.eigenvectorMatrix.mulRowVector(root)
-  const product = half.transpose().mmul(matrix(b.covariance, d)).mmul(half)
-  const cross = symmetric(product).realEigenvalues.reduce(
-    (sum, each) => sum + Math.sqrt(Math.max(0, each)),
-    0
-  )
+  const cross = crossOf(a.covariance, b.covariance, d)
   return Math.max(0, distance - 2 * cross)
 }
 

@@ -1,0 +1,187 @@
+/** Symmetric matrices in float64: factors, and eigenvalues. */
+import { dot } from "./features.ts"
+
+/** A matrix without what is above its diagonal: row i has i + 1 numbers. */
+export type Triangle = ReadonlyArray<Float64Array>
+
+const epsilon = Number.EPSILON
+
+/** Rows that stay in the cache while others pass by. */
+const tile = 16
+
+/** Visits each place of a matrix. */
+const eachPlace = (
+  rows: number,
+  columns: number,
+  visit: (row: number, column: number) => void
+): void => {
+  for (let start = 0; start < columns; start += tile) {
+    const end = Math.min(start + tile, columns)
+    for (let row = 0; row < rows; row++) {
+      for (let column = start; column < end; column++) visit(row, column)
+    }
+  }
+}
+
+/** F of a positive semi-definite matrix F Fᵀ, whose rows and columns are in another order. */
+export interface Factor {
+  /** As many as the matrix's rank; column j has zeros in its first j places. */
+  readonly columns: ReadonlyArray<Float64Array>
+  /** For each place its row in the matrix. */
+  readonly order: Int32Array
+}
+
+/**
+ * Cholesky's factor of a matrix `[d, d]`, row-major, the greatest pivots first, up to where what is left is rounding (Higham 1990, "Analysis
+ * of the Cholesky decomposition of a semi-definite matrix").
+ */
+export const factor = (matrix: ArrayLike<number>, d: number): Factor => {
+  const order = Int32Array.from({ length: d }, (_, i) => i)
+  const rows = Array.from({ length: d }, () => new Float64Array(d))
+  const left = Float64Array.from(order, (i) => matrix[i * (d + 1)])
+  const least = d * epsilon * left.reduce((a, b) => Math.max(a, b), 0)
+  const swap = (list: { [i: number]: unknown }, i: number, j: number) => {
+    const kept = list[i]
+    list[i] = list[j]
+    list[j] = kept
+  }
+  let rank = 0
+  for (; rank < d; rank++) {
+    let pivot = rank
+    for (let i = rank + 1; i < d; i++) if (left[i] > left[pivot]) pivot = i
+    if (!(left[pivot] > least)) break
+    for (const list of [order, rows, left]) swap(list, rank, pivot)
+    const root = Math.sqrt(left[rank])
+    const [top, from] = [rows[rank], order[rank] * d]
+    top[rank] = root
+    for (let i = rank + 1; i < d; i++) {
+      const value = (matrix[from + order[i]] - dot(rows[i], top, 0, rank)) / root
+      rows[i][rank] = value
+      left[i] -= value * value
+    }
+  }
+  const columns = Array.from({ length: rank }, (_, j) => Float64Array.from(rows, (row) => row[j]))
+  return { columns, order }
+}
+
+/** Fᵀ M F of a factor and a symmetric matrix `[d, d]`. */
+export const between = ({ columns, order }: Factor, matrix: ArrayLike<number>): Triangle => {
+  const [d, rank] = [order.length, columns.length]
+  const rows = Array.from(order, (i) => Float64Array.from(order, (j) => matrix[i * d + j]))
+  const products = columns.map(() => new Float64Array(d))
+  eachPlace(rank, d, (j, i) => {
+    products[j][i] = dot(columns[j], rows[i], j, d)
+  })
+  const result = columns.map((_, i) => new Float64Array(i + 1))
+  eachPlace(rank, rank, (i, j) => {
+    if (j <= i) result[i][j] = dot(columns[i], products[j], i, d)
+  })
+  return result
+}
+
+/**
+ * The eigenvalues of a matrix, in no order. Householder's reflections make it tridiagonal, from the last row on (Martin, Reinsch and Wilkinson
+ * 1968, Numerische Mathematik 11), and the implicit QL method makes that diagonal (Dubrulle, Martin and Wilkinson 1968, ibid. 12).
+ */
+export const eigenvalues = (matrix: Triangle): Float64Array => {
+  const n = matrix.length
+  let scale = 0
+  for (const row of matrix) for (const each of row) scale = Math.max(scale, Math.abs(each))
+  if (scale === 0) return new Float64Array(n)
+  const { diagonal, beside } = tridiagonal(matrix.map((row) => row.map((each) => each / scale)))
+  ql(diagonal, beside)
+  return diagonal.map((each) => each * scale)
+}
+
+/** A tridiagonal matrix of the same eigenvalues; `beside[i]` is in rows i and i + 1. The given rows are overwritten. */
+const tridiagonal = (rows: Triangle) => {
+  const n = rows.length
+  const diagonal = new Float64Array(n)
+  const beside = new Float64Array(n)
+  // u qᵀ + q uᵀ is still to be taken from the rows before, by the last reflection
+  let [u, q] = [new Float64Array(n), new Float64Array(n)]
+  for (let i = n - 1; i >= 0; i--) {
+    const v = rows[i]
+    for (let k = 0; k <= i; k++) v[k] -= u[i] * q[k] + q[i] * u[k]
+    diagonal[i] = v[i]
+    if (i === 0) break
+    const norm = Math.sqrt(dot(v, v, 0, i))
+    const last = v[i - 1]
+    const to = last < 0 ? norm : -norm
+    beside[i - 1] = to
+    v[i - 1] = last - to
+    /** Half of v's square. */
+    const half = norm * (norm + Math.abs(last))
+    const product = sweep(rows, i, u, q, v)
+    const share = half === 0 ? 0 : 1 / half
+    const along = (dot(v, product, 0, i) * share * share) / 2
+    for (let k = 0; k < i; k++) product[k] = product[k] * share - along * v[k]
+    u = v
+    q = product
+  }
+  return { diagonal, beside }
+}
+
+/** Takes u qᵀ + q uᵀ from the first `n` rows, and multiplies them with v: at once, since most of the time goes into reading them. */
+const sweep = (
+  rows: Triangle,
+  n: number,
+  u: Float64Array,
+  q: Float64Array,
+  v: Float64Array
+): Float64Array => {
+  const product = new Float64Array(n)
+  for (let i = 0; i < n; i++) {
+    const row = rows[i]
+    const ui = u[i]
+    const qi = q[i]
+    const vi = v[i]
+    let sum = 0
+    for (let k = 0; k < i; k++) {
+      const each = row[k] - (ui * q[k] + qi * u[k])
+      row[k] = each
+      sum += each * v[k]
+      product[k] += each * vi
+    }
+    row[i] -= 2 * ui * qi
+    product[i] += sum + row[i] * vi
+  }
+  return product
+}
+
+/** Makes a tridiagonal matrix diagonal, whose greatest numbers are about 1. */
+const ql = (d: Float64Array, e: Float64Array): void => {
+  const isZero = (i: number) =>
+    !(Math.abs(e[i]) > epsilon * (Math.abs(d[i]) + Math.abs(d[i + 1]) + epsilon))
+  for (let first = 0; first < d.length; first++) {
+    for (;;) {
+      let end = first
+      while (end < d.length - 1 && !isZero(end)) end++
+      if (end === first) break
+      const slope = (d[first + 1] - d[first]) / (2 * e[first])
+      const root = Math.sqrt(slope * slope + 1)
+      let g = d[end] - d[first] + e[first] / (slope < 0 ? slope - root : slope + root)
+      let sine = 1
+      let cosine = 1
+      let shift = 0
+      let i = end - 1
+      for (; i >= first; i--) {
+        const f = sine * e[i]
+        const b = cosine * e[i]
+        const r = Math.sqrt(f * f + g * g)
+        e[i + 1] = r
+        if (r === 0) break
+        sine = f / r
+        cosine = g / r
+        g = d[i + 1] - shift
+        const both = (d[i] - g) * sine + 2 * cosine * b
+        shift = sine * both
+        d[i + 1] = g + shift
+        g = cosine * both - b
+      }
+      d[i + 1] -= shift
+      if (i < first) e[first] = g
+      e[end] = 0
+    }
+  }
+}
