@@ -171,6 +171,20 @@ describe("symmetric matrices", () => {
     )
   })
 
+  it("have them where numbers are so small that their squares are none", () => {
+    const power = fc.integer({ min: -323, max: -60 }).map((power) => 10 ** power)
+    const diagonal = fc.array(fc.constantFrom(0, 1, -2), { minLength: 1, maxLength: 5 })
+    fc.assert(
+      fc.property(diagonal, fc.array(power, { minLength: 5, maxLength: 5 }), (numbers, small) => {
+        const rows = numbers.map((each, i) =>
+          Float64Array.from({ length: i + 1 }, (_, j) => (i === j ? each : small[j]))
+        )
+        const found = eigenvalues(rows).toSorted((a, b) => a - b)
+        numbers.toSorted((a, b) => a - b).forEach((each, i) => expect(found[i]).toBeCloseTo(each))
+      })
+    )
+  })
+
   it("are the products of their factors, as many columns as their rank, under others too", () => {
     fc.assert(
       fc.property(semidefinite, semidefinite, ({ n, rank, rows }, other) => {

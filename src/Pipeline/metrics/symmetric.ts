@@ -99,7 +99,8 @@ const tridiagonal = (rows: Triangle) => {
   const diagonal = new Float64Array(n)
   const beside = new Float64Array(n)
   // u qᵀ + q uᵀ is still to be taken from the rows before, by the last reflection
-  let [u, q] = [new Float64Array(n), new Float64Array(n)]
+  let u: Float64Array = new Float64Array(n)
+  let q: Float64Array = new Float64Array(n)
   for (let i = n - 1; i >= 0; i--) {
     const v = rows[i]
     for (let k = 0; k <= i; k++) v[k] -= u[i] * q[k] + q[i] * u[k]
@@ -113,7 +114,8 @@ const tridiagonal = (rows: Triangle) => {
     /** Half of v's square. */
     const half = norm * (norm + Math.abs(last))
     const product = sweep(rows, i, u, q, v)
-    const share = half === 0 ? 0 : 1 / half
+    // what is less than that is nothing beside 1, and its square none that could be divided by
+    const share = half < 1e-140 ? 0 : 1 / half
     const along = (dot(v, product, 0, i) * share * share) / 2
     for (let k = 0; k < i; k++) product[k] = product[k] * share - along * v[k]
     u = v
