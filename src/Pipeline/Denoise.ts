@@ -40,6 +40,7 @@ import * as Images from "./Images.ts"
 import { attempt } from "./internal/attempt.ts"
 import { dataError, demand } from "./internal/data.ts"
 import * as Saved from "./internal/saved.ts"
+import { some } from "./internal/some.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Model from "./Model.ts"
 import * as Report from "./Report.ts"
@@ -93,7 +94,7 @@ export type Perceptual<E = never> = (a: Batch, b: Batch) => Effect.Effect<ArrayL
 
 /**
  * - `data`: clean images, held out from training
- * - `count`: how many of them, the first ones; they and their noise are in memory. 16 unless told
+ * - `count`: how many of them, chosen at random, the same ones each time; they and their noise are in memory. 16 unless told
  * - `levels`: ε, beside a range of 1 from black to white; see the head of this module
  * - `steps`: how many steps from there to no noise, one after the other
  * - `sampler`: DDIM without noise unless told
@@ -134,7 +135,8 @@ export const defaultSteps: ReadonlyArray<number> = [1, 5, 20]
 // ── What is found ────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Means over the images: PSNR in decibels, SSIM (of images that are as large as its window), LPIPS where it was asked for.
+ * Means over the images: PSNR in decibels, SSIM (of images that are as large as its window), LPIPS where it was asked for. A model that
+ * diverges leaves numbers that are not finite: the PSNR is −∞ then, and nothing else is known.
  *
  * @since 0.1.0
  * @category schemas
@@ -290,6 +292,17 @@ export interface Measured {
 }
 
 /**
+ * All chains of a model are measured: what is found of it alone, so that it can be kept whatever becomes of the rest.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export interface Completed extends Outcome {
+  readonly _tag: "Completed"
+  readonly model: string
+}
+
+/**
  * The end.
  *
  * @since 0.1.0
@@ -303,7 +316,7 @@ export interface Finished extends Outcome {
  * @since 0.1.0
  * @category events
  */
-export type Event = Measured | Finished
+export type Event = Measured | Completed | Finished
 
 // ── Images ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -394,27 +407,30 @@ const mean = (values: ArrayLike<number>): number => {
 /** The least image that SSIM's window lies in. */
 const window = 11
 
-/** Measures pairs of images. */
-const measure = <E>(lpips: Perceptual<E> | undefined) =>
-  Effect.fnUntraced(function* (of: string, clean: Batch, found: Batch) {
-    const [, , height, width] = clean.shape
-    const own = yield* Effect.mapError(
-      attempt(() => ({
-        psnr: Metrics.psnr(clean, found),
-        ...(Math.min(height, width) < window ? {} : { ssim: Metrics.ssim(clean, found) })
-      })),
-      (error) => dataError(of, "value", error.message)
-    )
-    return { ...own, ...(lpips === undefined ? {} : { lpips: yield* lpips(clean, found) }) }
-  })
-
 type Values = Readonly<Partial<Record<keyof Quality, ArrayLike<number>>>>
 
-/** Means of what was measured in parts. */
+/** Measures pairs of images. */
+const measure = <E>(lpips: Perceptual<E> | undefined) =>
+  Effect.fnUntraced(function* (clean: Batch, found: Batch) {
+    const [, , height, width] = clean.shape
+    if (!found.data.every(Number.isFinite)) {
+      return { psnr: [Number.NEGATIVE_INFINITY] } satisfies Values as Values
+    }
+    const own = yield* attempt(() => ({
+      psnr: Metrics.psnr(clean, found),
+      ...(Math.min(height, width) < window ? {} : { ssim: Metrics.ssim(clean, found) })
+    }))
+    return {
+      ...own,
+      ...(lpips === undefined ? {} : { lpips: yield* lpips(clean, found) })
+    } satisfies Values as Values
+  })
+
+/** Means of what was measured in parts, of what is known of all of them. */
 const qualityOf = (parts: ReadonlyArray<Values>): Quality => {
   const all = (name: keyof Quality) => parts.flatMap((each) => Array.from(each[name] ?? []))
   const of = (name: keyof Quality) =>
-    parts[0]?.[name] === undefined ? {} : { [name]: mean(all(name)) }
+    parts.every((each) => each[name] !== undefined) ? { [name]: mean(all(name)) } : {}
   return { psnr: mean(all("psnr")), ...of("ssim"), ...of("lpips") }
 }
 
@@ -497,7 +513,8 @@ const validate = (
 
 /** Clean images, and their labels if they have any. */
 const cleanOf = Effect.fnUntraced(function* (data: Dataset.Dataset, count: number) {
-  const all = yield* Stream.runHead(Dataset.sequence(data, { batch: count, count }))
+  const chosen = yield* attempt(() => some(data, count))
+  const all = yield* Stream.runHead(Dataset.sequence(chosen, { batch: count, count }))
   return Option.getOrThrow(all)
 })
 
@@ -551,7 +568,6 @@ const chainOf = Effect.fnUntraced(function* <E>(
     } as never
   }
   const measured = measure(lpips)
-  const about = `${subject.name} at the noise of ${noise}`
   const found = asked.map(() => ({ state: [] as Array<Values>, estimate: [] as Array<Values> }))
   const room = (): Float32Array => new Float32Array(shown * Shape.size(subject.shape))
   const kept = { state: asked.map(room), estimate: asked.map(room) }
@@ -563,9 +579,12 @@ const chainOf = Effect.fnUntraced(function* <E>(
         const { alpha } = arrived[index]
         const each = { state: mapped(x, (value) => value / alpha), estimate: data }
         for (const kind of ["state", "estimate"] as const) {
-          found[index][kind].push(yield* measured(about, own, each[kind]))
+          found[index][kind].push(yield* measured(own, each[kind]))
           const few = Math.min(x.shape[0], shown - first)
-          if (few > 0) kept[kind][index].set(part(each[kind], 0, few).data, first * sized(images))
+          if (few <= 0) continue
+          // grey, where there is nothing that can be shown
+          const visible = mapped(part(each[kind], 0, few), (v) => (Number.isFinite(v) ? v : 0))
+          kept[kind][index].set(visible.data, first * sized(images))
         }
       })
     )
@@ -609,23 +628,25 @@ const baselineOf = Effect.fnUntraced(function* <E>(
 ) {
   const given = noisy(clean, noise, seed)
   const measured = measure(lpips)
-  const quality = (of: string, images: Batch) =>
-    Effect.map(measured(of, clean, images), (values) => qualityOf([values]))
-  const tried = yield* attempt(() =>
-    deviations.map((deviation) => {
-      const images = blurred(given, deviation)
-      return { deviation, images, psnr: mean(Metrics.psnr(clean, images)) }
-    })
+  const quality = (images: Batch) =>
+    Effect.map(measured(clean, images), (values) => qualityOf([values]))
+  const tried = yield* Effect.forEach(deviations, (deviation) =>
+    Effect.tap(
+      attempt(() => ({ deviation, psnr: mean(Metrics.psnr(clean, blurred(given, deviation))) })),
+      // many images take a while
+      Effect.yieldNow
+    )
   )
-  const best = tried.reduce((best, each) => (each.psnr > best.psnr ? each : best))
+  const { deviation } = tried.reduce((best, each) => (each.psnr > best.psnr ? each : best))
+  const smooth = blurred(given, deviation)
   return {
     noisy: given,
-    blurred: best.images,
+    blurred: smooth,
     baseline: {
       noise,
-      noisy: yield* quality("noisy", given),
-      blurred: yield* quality("blurred", best.images),
-      deviation: best.deviation
+      noisy: yield* quality(given),
+      blurred: yield* quality(smooth),
+      deviation
     } satisfies Baseline
   }
 })
@@ -647,11 +668,25 @@ const bestPsnr = (chain: Chain): number => {
   return step[kind].psnr
 }
 
+/** Throws `DataError` for classes that a model does not know. */
+const checkLabels = (subjects: ReadonlyArray<Subject>, { labels }: Dataset.Items, name: string) => {
+  const highest = labels === undefined ? 0 : labels.data.reduce((a, b) => Math.max(a, b))
+  for (const subject of subjects) {
+    const { classes = Number.POSITIVE_INFINITY } = subject
+    demand(
+      highest < classes,
+      name,
+      "options",
+      () => `an image is of class ${highest}, but ${subject.name} knows ${classes}, from 0 on`
+    )
+  }
+}
+
 /**
- * The experiment, chain by chain: for each model all levels, and for each level all numbers of steps; the last event holds everything.
+ * The experiment, model by model: for each all levels, and for each level all numbers of steps; the last event holds everything.
  *
- * Fails with `DataError` for options that make no sense, for levels that a schedule does not reach, for images of another shape than a
- * model's, and where a model gives what is not finite.
+ * Fails with `DataError` for options that make no sense, for levels that a schedule does not reach, and for images of another shape than a
+ * model's, or of classes that it does not know.
  *
  * @since 0.1.0
  * @category running
@@ -669,67 +704,85 @@ export const stream = <E = never>(subjects: ReadonlyArray<Subject>, options: Opt
       })
       const { description } = yield* Device.Device
       const clean = yield* cleanOf(data, count)
+      yield* attempt(() => checkLabels(subjects, clean, data.name))
       const bases = yield* Effect.forEach(levels, (noise) => baselineOf(clean.data, noise, options))
-      const total = subjects.length * levels.length * steps.length
-      const chains = new Map<string, Array<Chain>>()
-      const best = new Map<string, { readonly psnr: number; readonly images: Batch }>()
-      const jobs = subjects.flatMap((subject) =>
-        levels.flatMap((noise, level) => steps.map((each) => ({ subject, noise, level, each })))
-      )
-      const measured = Stream.fromIterable(jobs).pipe(
-        Stream.mapEffect(
-          Effect.fnUntraced(function* ({ subject, noise, level, each }, i) {
-            const { chain, seen } = yield* chainOf(subject, clean, noise, each, options)
-            const { name } = subject
-            chains.set(name, [...(chains.get(name) ?? []), chain])
-            const { kind, step } = bestImage(chain)
-            const place = `${level} ${name}`
-            const psnr = step[kind].psnr
-            if (!(psnr <= (best.get(place)?.psnr ?? Number.NEGATIVE_INFINITY))) {
-              best.set(place, { psnr, images: seen[kind][step.step - 1] })
-            }
-            return { _tag: "Measured", model: name, chain, done: i + 1, total } satisfies Measured
-          })
+      const few = Math.min(shown, count)
+      const chains = new Map<Subject, Array<Chain>>()
+      /** Of each model, for each level the best images so far. */
+      const best = new Map<Subject, Array<{ readonly psnr: number; readonly images: Batch }>>()
+
+      /** What is found of some models. */
+      const outcomeOf = (models: ReadonlyArray<Subject>): Outcome => ({
+        result: {
+          format: "odeon-denoising",
+          version: 1,
+          data: data.name,
+          count,
+          batch: Math.min(batch, count),
+          seed,
+          sampler: sampler.name,
+          device: description,
+          baselines: bases.map(({ baseline }) => baseline),
+          models: models.map((model) => ({
+            name: model.name,
+            ...(model.classes === undefined || clean.labels === undefined
+              ? {}
+              : { classes: model.classes }),
+            chains: chains.get(model) ?? []
+          }))
+        },
+        examples: levels.flatMap((noise, level) =>
+          few === 0
+            ? []
+            : {
+                noise,
+                columns: [
+                  { name: "clean", images: part(clean.data, 0, few) },
+                  { name: "noisy", images: part(bases[level].noisy, 0, few) },
+                  { name: "blurred", images: part(bases[level].blurred, 0, few) },
+                  ...models.flatMap((model) => {
+                    const found = best.get(model)?.[level]
+                    return found === undefined ? [] : { name: model.name, images: found.images }
+                  })
+                ]
+              }
+        )
+      })
+
+      const jobs = levels.flatMap((noise, level) => steps.map((each) => ({ noise, level, each })))
+      const measured = (model: Subject, before: number) =>
+        Stream.fromIterable(jobs).pipe(
+          Stream.mapEffect(({ noise, level, each }, i) =>
+            Effect.map(chainOf(model, clean, noise, each, options), ({ chain, seen }): Event => {
+              chains.set(model, [...(chains.get(model) ?? []), chain])
+              const { kind, step } = bestImage(chain)
+              const psnr = step[kind].psnr
+              const images = best.get(model) ?? []
+              best.set(model, images)
+              if (!(psnr <= images[level]?.psnr)) {
+                images[level] = { psnr, images: seen[kind][step.step - 1] }
+              }
+              const done = before + i + 1
+              const total = subjects.length * jobs.length
+              return { _tag: "Measured", model: model.name, chain, done, total }
+            })
+          ),
+          Stream.concat(
+            Stream.fromEffect(
+              Effect.sync(
+                (): Event => ({ _tag: "Completed", model: model.name, ...outcomeOf([model]) })
+              )
+            )
+          )
+        )
+      return Stream.fromIterable(subjects.map((model, i) => measured(model, i * jobs.length))).pipe(
+        Stream.flatten(),
+        Stream.concat(
+          Stream.fromEffect(
+            Effect.sync((): Event => ({ _tag: "Finished", ...outcomeOf(subjects) }))
+          )
         )
       )
-      const finished = Effect.sync((): Finished => {
-        const few = Math.min(shown, count)
-        return {
-          _tag: "Finished",
-          result: {
-            format: "odeon-denoising",
-            version: 1,
-            data: data.name,
-            count,
-            batch: Math.min(batch, count),
-            seed,
-            sampler: sampler.name,
-            device: description,
-            baselines: bases.map(({ baseline }) => baseline),
-            models: subjects.map(({ name, classes }) => ({
-              name,
-              ...(classes === undefined || clean.labels === undefined ? {} : { classes }),
-              chains: chains.get(name) ?? []
-            }))
-          },
-          examples:
-            few === 0
-              ? []
-              : levels.map((noise, level) => ({
-                  noise,
-                  columns: [
-                    { name: "clean", images: part(clean.data, 0, few) },
-                    { name: "noisy", images: part(bases[level].noisy, 0, few) },
-                    { name: "blurred", images: part(bases[level].blurred, 0, few) },
-                    ...subjects.map(({ name }) => ({
-                      name,
-                      images: best.get(`${level} ${name}`)?.images as Batch
-                    }))
-                  ]
-                }))
-        }
-      })
-      return Stream.concat(measured, Stream.fromEffect(finished))
     })
   )
 
@@ -842,8 +895,12 @@ export const table = ({ baselines, models, count, data, sampler }: Result): Repo
   )
   const told = models.flatMap(({ name, classes }) => (classes === undefined ? [] : [name]))
   const knowing = told.length === 0 ? "" : ` Told the images' classes: ${told.join(", ")}.`
+  const diverged = models.some(({ chains }) =>
+    chains.some(({ chain }) => chain.some(({ state }) => state.psnr === Number.NEGATIVE_INFINITY))
+  )
+  const beyond = diverged ? " −∞ stands where a model diverged." : ""
   return Report.table({
-    caption: `Noise taken from ${count} images of ${data} by ${sampler}: the image with the highest PSNR along the chain, and the last one. A step leaves a “state”, and is made of an “estimate” of the clean image. Means over the images.${knowing}`,
+    caption: `Noise taken from ${count} images of ${data} by ${sampler}: the image with the highest PSNR along the chain, and the last one. A step leaves a “state”, and is made of an “estimate” of the clean image. Means over the images.${knowing}${beyond}`,
     columns: columns.filter((_, c) => used[c]),
     rows: rows.map((row) => row.filter((_, c) => used[c])),
     groups: levels.map(({ noise }, i) => ({ title: `ε = ${noise}`, row: starts[i] })),

@@ -30,7 +30,7 @@ import * as Stream from "effect/Stream"
 import { Device, type DeviceError } from "../Device/index.ts"
 import { Dpm } from "../Diffusion/index.ts"
 import { type Layer, Summary } from "../Layer/index.ts"
-import { DType, HostRandom, Shape, Tensor } from "../Tensor/index.ts"
+import { DType, Shape, Tensor } from "../Tensor/index.ts"
 import * as Checkpoint from "./Checkpoint.ts"
 import * as Classifier from "./Classifier.ts"
 import * as Dataset from "./Dataset.ts"
@@ -41,6 +41,7 @@ import * as Images from "./Images.ts"
 import { attempt as attemptBuild, type BuildError } from "./internal/attempt.ts"
 import { attempt, dataError, demand, hash } from "./internal/data.ts"
 import * as Saved from "./internal/saved.ts"
+import { some } from "./internal/some.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Model from "./Model.ts"
 import { CheckpointError, type FileError } from "./PipelineError.ts"
@@ -440,15 +441,6 @@ export interface JudgeOptions {
 
 /** The most images of an endless data set that are looked at. */
 const most = 10_000
-
-/** Some items, no more than so many: the first ones of data without an end, else of all, in no order. */
-const some = (data: Dataset.Dataset, count: number): Dataset.Dataset =>
-  data.size === Number.POSITIVE_INFINITY
-    ? Dataset.take(data, count)
-    : Dataset.subset(
-        data,
-        HostRandom.permutation(HostRandom.key(0), data.size).data.subarray(0, count)
-      )
 
 /** A classifier from the cache, or trained and put there. */
 const cached = Effect.fnUntraced(function* (train: Dataset.Dataset, options: JudgeOptions) {

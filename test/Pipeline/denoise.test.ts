@@ -62,10 +62,14 @@ const flat = Dataset.fromArrays({
   labels: [0, 1, 2]
 })
 
-const imagesOf = (data: Dataset.Dataset, count: number) =>
-  Effect.map(Stream.runHead(Dataset.sequence(data, { batch: count, count })), (all) =>
-    all._tag === "Some" ? all.value.data : expect.unreachable()
+/** All images, in the order in which they are looked at. */
+const imagesOf = (data: Dataset.Dataset) => {
+  const order = HostRandom.permutation(HostRandom.key(0), data.size).data
+  const all = Dataset.sequence(Dataset.subset(data, order), { batch: data.size })
+  return Effect.map(Stream.runHead(all), (found) =>
+    found._tag === "Some" ? found.value.data : expect.unreachable()
   )
+}
 
 const scaled = (images: Images, by: number): Images => ({
   ...images,
@@ -153,7 +157,7 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
   (it) => {
     it.effect("finds what the closed form has, step by step", () =>
       Effect.gen(function* () {
-        const clean = yield* imagesOf(normals, 24)
+        const clean = yield* imagesOf(normals)
         const options = { data: normals, count: 24, levels: [0.05, 0.2], steps: [1, 6], batch: 10 }
         const { result } = yield* Denoise.run([normal], options)
         expect(result.models.map(({ name }) => name)).toEqual(["best"])
@@ -283,12 +287,24 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
             shown: 1
           })
         )
-        expect(events.map((event) => event._tag)).toEqual([
-          ...Array.from({ length: 4 }, () => "Measured"),
-          "Finished"
-        ])
-        const outcome = events[4] as Denoise.Finished
+        const ofEach = ["Measured", "Measured", "Completed"]
+        expect(events.map((event) => event._tag)).toEqual([...ofEach, ...ofEach, "Finished"])
+        expect(
+          events.flatMap((event) => (event._tag === "Measured" ? event.done / 4 : []))
+        ).toEqual([0.25, 0.5, 0.75, 1])
+        const outcome = events[6] as Denoise.Finished
         const { result } = outcome
+        // of each model what is found of it alone
+        for (const [i, name] of ["best", "idle"].entries()) {
+          const { model, ...found } = events[3 * i + 2] as Denoise.Completed
+          expect(model).toBe(name)
+          expect(found.result).toEqual(Denoise.only(result, name))
+          found.examples.forEach(({ columns }, level) => {
+            expect(columns.map(({ name }) => name)).toEqual(["clean", "noisy", "blurred", name])
+            const all = outcome.examples[level].columns
+            for (const each of columns) expect(all).toContainEqual(each)
+          })
+        }
         const at = Denoise.places(folder, yield* Path.Path)
         yield* Denoise.write(folder, outcome)
         expect(yield* Denoise.read(at.result)).toEqual(result)
@@ -347,13 +363,65 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
           const found = yield* Effect.result(Denoise.run(subjects, { ...good, ...odd }))
           expect(Result.isFailure(found) && found.failure.message).toMatch(message)
         }
-        const broken: Denoise.Subject = {
+        const few: Denoise.Subject = { ...normal, name: "few", classes: 2 }
+        const found = yield* Effect.flip(Denoise.run([few], { ...good, data: flat, count: 3 }))
+        expect(found.message).toMatch(/flat: an image is of class 2, but few knows 2/)
+      })
+    )
+
+    it.effect("goes on where a model diverges, and says so", () =>
+      Effect.gen(function* () {
+        // from the higher level it makes something that is no number
+        const diverging: Denoise.Subject = {
           ...normal,
-          name: "broken",
-          denoiser: () => Denoiser.fromData((x) => Tensor.mul(x, Number.NaN) as State)
+          name: "diverging",
+          denoiser: () =>
+            Denoiser.fromData((x, { sigma }) => {
+              const over = Tensor.sqrt(Tensor.sub(0.3, sigma))
+              return Tensor.mul(x, Tensor.div(over, over)) as State
+            })
         }
-        const found = yield* Effect.flip(Denoise.run([broken], good))
-        expect(found.message).toMatch(/broken at the noise of 0.1: .*NaN/)
+        const options = { data: normals, count: 3, levels: [0.1, 0.4], steps: [1, 2], batch: 2 }
+        const { result, examples } = yield* Denoise.run([diverging, normal], options)
+        const [{ chains }, { chains: others }] = result.models
+        expect(others.every(({ chain }) => chain.every(({ state }) => state.psnr > 0))).toBe(true)
+        for (const { noise, chain, best } of chains) {
+          const [first] = chain
+          if (noise === 0.1) expect(first.state.ssim).toBeGreaterThan(0)
+          else {
+            expect(first).toMatchObject({ state: { psnr: Number.NEGATIVE_INFINITY } })
+            expect(Object.keys(first.estimate)).toEqual(["psnr"])
+            expect(best.estimate).toBe(1)
+          }
+        }
+        // it is there to be seen all the same: grey
+        expect(new Set(examples[1].columns[3].images.data)).toEqual(new Set([0]))
+        const { width } = yield* Denoise.picture(examples, { scale: 1, gap: 0 })
+        expect(width).toBe(5 * 16)
+        expect(Denoise.show(result)).toMatch(/ −∞ stands where a model diverged\./)
+        expect(Denoise.show(result)).toMatch(/diverging +1 +1, estimate +−∞ +– +−∞/)
+        expect(yield* Chart.toSvg(Denoise.overNoise(result))).toContain("diverging")
+        expect(yield* Chart.toSvg(Denoise.alongChains(result, [0.4]))).toContain("diverging")
+        const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+        yield* Denoise.write(folder, { result, examples })
+        const at = Denoise.places(folder, yield* Path.Path)
+        expect(yield* Denoise.read(at.result)).toEqual(result)
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("looks at all classes of data that are in their order", () =>
+      Effect.gen(function* () {
+        const sorted = Dataset.fromArrays({
+          name: "sorted",
+          shape,
+          floats: Float32Array.from({ length: 200 * 256 }, (_, i) => (i < 100 * 256 ? -0.5 : 0.5))
+        })
+        const options = { data: sorted, count: 12, levels: [0.1], steps: [1], shown: 12 }
+        const { examples } = yield* Denoise.run([normal], options)
+        const { data } = examples[0].columns[0].images
+        const dark = data.filter((each) => each < 0).length / 256
+        expect(dark).toBeGreaterThanOrEqual(3)
+        expect(dark).toBeLessThanOrEqual(9)
       })
     )
   }

@@ -24,7 +24,7 @@ const flags = {
     "Deviations of the noise, where white is 1 above black; 0.04,0.1,0.2,0.3,0.4 unless told"
   ),
   steps: Flags.text("steps", "n,n,…", "Steps from there to no noise; 1,5,20 unless told"),
-  count: Flags.count("count", "Images, the first ones; 16 unless told"),
+  count: Flags.count("count", "Images, chosen at random, the same ones each time; 16 unless told"),
   sampler: Sampling.ddim,
   seed: Flags.whole("seed", "Of the noise; 0 unless told"),
   batch: Flags.count("batch", "Images at once; 16 unless told"),
@@ -47,14 +47,13 @@ type Given = Command.Command.Config.Infer<typeof flags>
 
 /** How far an experiment is. */
 const view: Progress.View<Denoise.Event> = () => (event) => {
-  if (event._tag === "Finished") return { lines: [] }
+  if (event._tag !== "Measured") return { lines: [] }
   const { model, chain, done, total } = event
   const { noise, steps, best } = chain
   const { psnr } = chain.chain[best.estimate - 1].estimate
+  const found = Number.isFinite(psnr) ? `${psnr.toFixed(2)} dB` : "diverges"
   return {
-    lines: [
-      `${model}, ε = ${noise}, ${steps} ${steps === 1 ? "step" : "steps"}: ${psnr.toFixed(2)} dB`
-    ],
+    lines: [`${model}, ε = ${noise}, ${steps} ${steps === 1 ? "step" : "steps"}: ${found}`],
     fraction: done / total,
     before: `${done}/${total}`
   }
@@ -98,6 +97,8 @@ const run = Effect.fnUntraced(function* (given: Given) {
         weights: yield* Lpips.load("alex", given.lpips.value.split(","))
       })).distance
     : undefined
+  const own: Array<Runs.Run> = []
+  for (const each of runs) if (yield* Runs.isRun(each.folder)) own.push(each)
   const events = Denoise.stream(subjects, {
     data: test ?? train,
     sampler,
@@ -107,17 +108,20 @@ const run = Effect.fnUntraced(function* (given: Given) {
     ...Flags.option("count", given.count),
     ...Flags.option("seed", given.seed),
     ...Flags.option("batch", given.batch)
-  })
+  }).pipe(
+    // at once: what comes of the others does not matter to it
+    Stream.tap((event) => {
+      if (event._tag !== "Completed") return Effect.void
+      const of = own.find(({ name }) => name === event.model)
+      return of === undefined ? Effect.void : Denoise.writeRun(of.folder, event, of.name)
+    })
+  )
   const last = yield* Stream.runLast(silent ? events : Progress.autoOf(view)(events))
   const outcome = Option.getOrThrow(last) as Denoise.Finished
   yield* given.json
     ? Console.log(JSON.stringify(Denoise.toJson(outcome.result)))
     : say(`\n${Denoise.show(outcome.result)}\n`)
-  for (const { folder, name } of runs) {
-    if (!(yield* Runs.isRun(folder))) continue
-    yield* Denoise.writeRun(folder, outcome, name)
-    yield* say(`denoise.json and denoise.png in ${folder}`)
-  }
+  for (const { folder } of own) yield* say(`denoise.json and denoise.png in ${folder}`)
   if (Option.isSome(given.out)) {
     yield* Denoise.write(given.out.value, outcome)
     yield* say(`denoise.json and denoise.png in ${given.out.value}`)
