@@ -761,39 +761,42 @@ const divided = ({ shape, data }: Metrics.Features, scale: number): Metrics.Feat
 })
 
 /** One set compared with the reference, their features divided by a scale. */
-const figuresOf = (
+const figuresOf = Effect.fnUntraced(function* (
   name: string,
   reference: Collected,
   set: Collected,
   scale: number,
   network: Source["network"],
   { subsets = {} }: Options
-): Figures => {
+) {
   const kept = Math.min(reference.features.shape[0], set.features.shape[0])
   const { count: times = 20, size = Math.min(500, kept) } = subsets
   const { probabilities, judgement } = set
+  // of many wide features each takes seconds
+  const taken = <A>(metric: () => A) => Effect.andThen(Effect.yieldNow, attempt(metric))
+  const score =
+    probabilities &&
+    (yield* taken(() =>
+      Metrics.inceptionScore(probabilities, { splits: Math.min(10, probabilities.shape[0]) })
+    ))
   return {
     name,
     count: set.count,
-    fid: Metrics.fid(reference.moments, set.moments) / scale ** 2,
-    kid: Metrics.kidOfSubsets(divided(reference.features, scale), divided(set.features, scale), {
-      subsets: times,
-      size
-    }),
-    ...Metrics.precisionRecall(reference.features, set.features),
-    ...(probabilities === undefined
-      ? {}
-      : {
-          score: Metrics.inceptionScore(probabilities, {
-            splits: Math.min(10, probabilities.shape[0])
-          })
-        }),
+    fid: (yield* taken(() => Metrics.fid(reference.moments, set.moments))) / scale ** 2,
+    kid: yield* taken(() =>
+      Metrics.kidOfSubsets(divided(reference.features, scale), divided(set.features, scale), {
+        subsets: times,
+        size
+      })
+    ),
+    ...(yield* taken(() => Metrics.precisionRecall(reference.features, set.features))),
+    ...(score === undefined ? {} : { score }),
     ...(judgement === undefined ? {} : { judgement }),
     ...(network === undefined
       ? {}
       : { network: { ...network, secondsPerImage: set.seconds / set.count } })
-  }
-}
+  } satisfies Figures
+})
 
 /**
  * Evaluates models, one after the other, and real images that were held out; the last event holds everything.
@@ -888,7 +891,7 @@ export const stream = (
         Stream.unwrap(
           Effect.map(open, (source) => {
             const compared = Effect.map(
-              attempt(() =>
+              Effect.suspend(() =>
                 figuresOf(
                   name,
                   reference as Collected,

@@ -11,7 +11,7 @@ import * as Path from "effect/Path"
 import * as Chart from "./Chart.ts"
 import * as Files from "./Files.ts"
 import * as Images from "./Images.ts"
-import { escape, prose } from "./internal/markup.ts"
+import { escape, path as markPath, prose } from "./internal/markup.ts"
 import * as Numbers from "./internal/numbers.ts"
 import { columnWidth, style, widths } from "./internal/page.ts"
 import { DataError } from "./PipelineError.ts"
@@ -502,7 +502,7 @@ const tableToHtml = (block: Table, counters: Counters): string => {
   })
   const cellOf = (cell: Cell, c: number, r: number): string => {
     if (cell === undefined) return "–"
-    if (typeof cell === "string") return escape(cell)
+    if (typeof cell === "string") return c === 0 ? markPath(cell) : escape(cell)
     const shown = of[c].show(cell)
     return cell === of[c].best[r] ? `<strong>${shown}</strong>` : shown
   }
@@ -608,7 +608,7 @@ const picturesToHtml = Effect.fnUntraced(function* (block: Pictures, number: num
 
 const settingsToHtml = ({ entries, caption: said }: Settings): string => {
   const head = said === undefined ? "" : `<figcaption>${prose(said)}</figcaption>\n`
-  const list = entries.map(([name, value]) => `<dt>${escape(name)}</dt><dd>${escape(value)}</dd>`)
+  const list = entries.map(([name, value]) => `<dt>${markPath(name)}</dt><dd>${escape(value)}</dd>`)
   return `<figure class="settings">${head}<dl>\n${list.join("\n")}\n</dl></figure>`
 }
 

@@ -202,63 +202,120 @@ const costOf = ({ config }: Found) =>
         Effect.orElseSucceed(() => undefined)
       )
 
+/** Put beside each other if they can be, else each by itself. */
+const together = <A>(
+  all: ReadonlyArray<A>,
+  merge: (all: ReadonlyArray<A>) => A
+): Effect.Effect<ReadonlyArray<A>> =>
+  all.length < 2
+    ? Effect.succeed(all)
+    : Effect.orElseSucceed(
+        Effect.map(
+          attempt(() => merge(all)),
+          (one): ReadonlyArray<A> => [one]
+        ),
+        () => all
+      )
+
+/** What an evaluation says of its run, under the run's name. */
+const renamed = <M extends { readonly name: string }>(
+  name: string,
+  models: ReadonlyArray<M>
+): ReadonlyArray<M> => (models.length === 1 ? [{ ...models[0], name }] : models)
+
+/** Evaluations, those that can be compared as one. */
+const evaluationsOf = (runs: ReadonlyArray<Found>) =>
+  together(
+    runs.flatMap(({ name, evaluation }) =>
+      evaluation === undefined ? [] : [{ ...evaluation, models: renamed(name, evaluation.models) }]
+    ),
+    Evaluate.merge
+  )
+
 /** What an evaluation says of the run that it lies in. */
 const figuresOf = ({ name, evaluation }: Found): Evaluate.Figures | undefined =>
   evaluation?.models.find((model) => model.name === name) ?? evaluation?.models[0]
 
+/** What is known of a run. */
+interface Facts {
+  readonly run: Found
+  readonly cost: Summary.Summary | undefined
+  readonly course: Course | undefined
+  /** Of its evaluation. */
+  readonly network: Evaluate.Network | undefined
+  /** Of its evaluation, if that can be compared with those of the others. */
+  readonly figures: Evaluate.Figures | undefined
+}
+
+/** A column that shows something of it. */
+interface Shows extends Report.Column {
+  readonly of: (facts: Facts) => Report.Cell
+  /** Whether its cells say something; they do unless nothing is known. */
+  readonly says?: (cells: ReadonlyArray<Report.Cell>, names: ReadonlyArray<string>) => boolean
+}
+
+// what is the same stands among the configuration
+const differs: Shows["says"] = (cells) => new Set(cells).size > 1
+
+const columns: ReadonlyArray<Shows> = [
+  { name: "run", of: ({ run }) => run.name },
+  {
+    name: "network",
+    of: ({ run: { config } }) => config && nameOf(config.network),
+    says: (cells, names) => cells.some((cell, i) => cell !== undefined && cell !== names[i])
+  },
+  { name: "data", of: ({ run: { config } }) => config && nameOf(config.data), says: differs },
+  {
+    name: "parameters",
+    format: "count",
+    of: ({ cost, network }) => cost?.parameters ?? network?.parameters
+  },
+  {
+    name: "MACs",
+    unit: "an evaluation",
+    format: "count",
+    of: ({ cost, network }) => cost?.macs ?? network?.macs
+  },
+  { name: "steps", of: ({ course, network }) => course?.steps ?? network?.steps },
+  {
+    name: "batch",
+    of: ({ run: { config } }) => config && config.batch * config.accumulate,
+    says: differs
+  },
+  { name: "training", format: "seconds", of: ({ course }) => course?.seconds },
+  { name: "last loss", of: ({ course }) => course?.loss },
+  { name: "FID", of: ({ figures }) => figures?.fid },
+  { name: "sure", format: "percent", of: ({ figures }) => figures?.judgement?.confident },
+  {
+    name: "sampling",
+    unit: "an image",
+    format: "seconds",
+    of: ({ network }) => network?.secondsPerImage
+  }
+]
+
 const summary = Effect.fnUntraced(function* (runs: ReadonlyArray<Found>) {
-  const rows = yield* Effect.forEach(
-    runs,
-    Effect.fnUntraced(function* (run) {
-      const cost = yield* costOf(run)
-      const course = run.history === undefined ? undefined : courseOf(run.history)
+  const alike = (yield* evaluationsOf(runs)).length < 2
+  const facts = yield* Effect.forEach(runs, (run) =>
+    Effect.map(costOf(run), (cost): Facts => {
       const figures = figuresOf(run)
-      const { config } = run
-      return [
-        run.name,
-        config && nameOf(config.network),
-        config && nameOf(config.data),
-        cost?.parameters ?? figures?.network?.parameters,
-        cost?.macs ?? figures?.network?.macs,
-        course?.steps ?? figures?.network?.steps,
-        config && config.batch * config.accumulate,
-        course?.seconds,
-        course?.loss,
-        figures?.fid,
-        figures?.judgement?.confident,
-        figures?.network?.secondsPerImage
-      ] satisfies ReadonlyArray<Report.Cell>
+      return {
+        run,
+        cost,
+        course: run.history === undefined ? undefined : courseOf(run.history),
+        network: figures?.network,
+        figures: alike ? figures : undefined
+      }
     })
   )
-  const columns: ReadonlyArray<Report.Column> = [
-    { name: "run" },
-    { name: "network" },
-    { name: "data" },
-    { name: "parameters", format: "count" },
-    { name: "MACs", unit: "an evaluation", format: "count" },
-    { name: "steps" },
-    { name: "batch" },
-    { name: "training", format: "seconds" },
-    { name: "last loss" },
-    { name: "FID" },
-    { name: "sure", format: "percent" },
-    { name: "sampling", unit: "an image", format: "seconds" }
-  ]
-  // what is the same stands above the table, or below among the configuration
-  const several = (c: number) => new Set(rows.map((row) => row[c])).size > 1
-  const known = (c: number) => rows.some((row) => row[c] !== undefined)
-  const used = columns.map(({ name }, c) =>
-    name === "data" || name === "batch"
-      ? several(c)
-      : name === "network"
-        ? rows.some((row) => row[c] !== undefined && row[c] !== row[0])
-        : c === 0 || known(c)
-  )
-  const judged = runs.some((run) => figuresOf(run)?.judgement !== undefined)
+  const names = runs.map(({ name }) => name)
+  const known: Shows["says"] = (cells) => cells.some((cell) => cell !== undefined)
+  const used = columns.filter(({ of, says = known }) => says(facts.map(of), names))
+  const judged = used.some(({ name }) => name === "sure")
   return Report.table({
     caption: `MACs are the multiply-accumulates of one evaluation of the network${judged ? "; “sure” is the share of samples of which a classifier is sure" : ""}`,
-    columns: columns.filter((_, c) => used[c]),
-    rows: rows.map((row) => row.filter((_, c) => used[c]))
+    columns: used.map(({ of: _, says: __, ...column }) => column),
+    rows: facts.map((each) => used.map(({ of }) => of(each)))
   })
 })
 
@@ -281,7 +338,7 @@ const enumerated = (names: ReadonlyArray<string>): string =>
 const smoothing = (runs: ReadonlyArray<Course>): number =>
   Math.max(1, Math.round(Math.max(...runs.map(({ events }) => events.length)) / 100))
 
-/** Losses and gradients as they went. */
+/** Losses as they went. */
 const training = (runs: ReadonlyArray<Found>): ReadonlyArray<Report.Block> => {
   const told = runs.flatMap(({ name, history }) => {
     const course = courseOf(history ?? [])
@@ -324,7 +381,9 @@ const training = (runs: ReadonlyArray<Found>): ReadonlyArray<Report.Block> => {
   const skipped = told.flatMap(({ name, course }) =>
     course.skipped === 0
       ? []
-      : [`${name} left out ${course.skipped} steps, whose loss or gradient was not finite.`]
+      : [
+          `${name} left out ${course.skipped === 1 ? "a step" : `${course.skipped} steps`}, whose loss or gradient was not finite.`
+        ]
   )
   return [
     Report.figure(byStep, average),
@@ -378,21 +437,6 @@ const samples = (runs: ReadonlyArray<Found>): ReadonlyArray<Report.Block> => [
   )
 ]
 
-/** Put beside each other if they can be, else each by itself. */
-const together = <A>(
-  all: ReadonlyArray<A>,
-  merge: (all: ReadonlyArray<A>) => A
-): Effect.Effect<ReadonlyArray<A>> =>
-  all.length < 2
-    ? Effect.succeed(all)
-    : Effect.orElseSucceed(
-        Effect.map(
-          attempt(() => merge(all)),
-          (one): ReadonlyArray<A> => [one]
-        ),
-        () => all
-      )
-
 const apart = (parts: number): ReadonlyArray<Report.Block> =>
   parts < 2
     ? []
@@ -402,17 +446,8 @@ const apart = (parts: number): ReadonlyArray<Report.Block> =>
         )
       ]
 
-/** What an evaluation says of its run, under the run's name. */
-const renamed = <M extends { readonly name: string }>(
-  name: string,
-  models: ReadonlyArray<M>
-): ReadonlyArray<M> => (models.length === 1 ? [{ ...models[0], name }] : models)
-
 const quality = Effect.fnUntraced(function* (runs: ReadonlyArray<Found>) {
-  const all = runs.flatMap(({ name, evaluation }) =>
-    evaluation === undefined ? [] : [{ ...evaluation, models: renamed(name, evaluation.models) }]
-  )
-  const parts = yield* together(all, Evaluate.merge)
+  const parts = yield* evaluationsOf(runs)
   const tables = parts.flatMap((part): ReadonlyArray<Report.Block> => {
     const costs = Evaluate.costTable(part)
     const classes = Evaluate.classTable(part)

@@ -6,7 +6,7 @@ export interface Element {
   readonly children: ReadonlyArray<Element | string>
 }
 
-const voids = new Set(["meta", "img", "br", "hr", "link", "input"])
+const voids = new Set(["meta", "img", "wbr", "br", "hr", "link", "input"])
 
 const named: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"' }
 
