@@ -38,7 +38,7 @@ import * as Chart from "./Chart.ts"
 import * as Dataset from "./Dataset.ts"
 import * as Images from "./Images.ts"
 import { attempt } from "./internal/attempt.ts"
-import { demand } from "./internal/data.ts"
+import { demand, demandWhole } from "./internal/data.ts"
 import * as Saved from "./internal/saved.ts"
 import { some } from "./internal/some.ts"
 import * as Metrics from "./Metrics.ts"
@@ -496,10 +496,7 @@ const validate = (
     )
   }
   const whole = (name: string, value: number, least: number) =>
-    refuse(
-      Number.isSafeInteger(value) && value >= least,
-      () => `${name} must be a whole number of at least ${least}, not ${value}`
-    )
+    demandWhole(what, name, value, least)
   whole("count", count, 1)
   whole("batch", batch, 1)
   whole("shown", shown, 0)

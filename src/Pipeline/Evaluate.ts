@@ -39,7 +39,7 @@ import * as Experiment from "./Experiment.ts"
 import type * as Features from "./Features.ts"
 import * as Images from "./Images.ts"
 import { attempt as attemptBuild, type BuildError } from "./internal/attempt.ts"
-import { attempt, dataError, demand, hash } from "./internal/data.ts"
+import { attempt, dataError, demand, demandWhole, hash } from "./internal/data.ts"
 import * as Saved from "./internal/saved.ts"
 import { some } from "./internal/some.ts"
 import * as Metrics from "./Metrics.ts"
@@ -720,10 +720,7 @@ const validate = (subjects: ReadonlyArray<Subject>, options: Options): void => {
     () => "it needs an extractor of features, or a judge that is one"
   )
   const whole = (name: string, value: number, least: number) =>
-    refuse(
-      Number.isSafeInteger(value) && value >= least,
-      () => `${name} must be a whole number of at least ${least}, not ${value}`
-    )
+    demandWhole("evaluation", name, value, least)
   // for a covariance, and the third neighbour
   for (const [name, value] of Object.entries({ count, reference, features })) whole(name, value, 4)
   whole("seed", seed, 0)

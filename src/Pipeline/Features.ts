@@ -21,7 +21,7 @@ import type { Layer } from "../Layer/index.ts"
 import { Program, Shape, Tensor } from "../Tensor/index.ts"
 import * as Dataset from "./Dataset.ts"
 import * as Batched from "./internal/batched.ts"
-import { attempt, demand } from "./internal/data.ts"
+import { attempt, demand, demandWhole } from "./internal/data.ts"
 import * as Metrics from "./Metrics.ts"
 import { requireImages as requireArray } from "./metrics/images.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
@@ -151,12 +151,7 @@ export const make = Effect.fnUntraced(function* <P>(options: Options<P>) {
       "options",
       () => `\`shape\` must be [channels, height, width], not ${Shape.show(shape)}`
     )
-    demand(
-      Number.isInteger(batch) && batch > 0,
-      name,
-      "options",
-      () => `\`batch\` must be a whole number of at least 1, not ${batch}`
-    )
+    demandWhole(name, "`batch`", batch, 1)
   })
   const values = Program.constants(weights) as Layer.Values<P>
   const batches = yield* Batched.make({

@@ -14,7 +14,7 @@ import * as Path from "effect/Path"
 import type { Metadata, Sharp } from "sharp"
 import { DType, Shape, type Tensor } from "../Tensor/index.ts"
 import * as Files from "./Files.ts"
-import { attempt, ofByte } from "./internal/data.ts"
+import { attempt, dataError, demandWhole, ofByte } from "./internal/data.ts"
 import { codec } from "./internal/pixels.ts"
 import { DataError } from "./PipelineError.ts"
 
@@ -105,15 +105,8 @@ export interface AnimationOptions extends GridOptions, EncodeOptions {
   readonly hold?: number
 }
 
-const failure = (reason: DataError["reason"], source: string, message: string) =>
-  new DataError({ source, reason, message: `${source}: ${message}` })
-
-/** A whole number not below the least, of an option. */
-const checkWhole = (name: string, value: number, least: number) => {
-  if (!Number.isSafeInteger(value) || value < least) {
-    throw failure("options", "images", `${name} is a whole number from ${least} on, not ${value}`)
-  }
-}
+const checkWhole = (name: string, value: number, least: number) =>
+  demandWhole("images", name, value, least)
 
 const isChannels = (channels: number): channels is Picture["channels"] =>
   channels === 1 || channels === 3 || channels === 4
@@ -128,16 +121,16 @@ interface Dimensions {
 const dimensionsOf = ({ shape, data }: Images): Dimensions => {
   const [count, channels, height, width] = shape
   if (shape.length !== 4 || !isChannels(channels) || !(height > 0 && width > 0)) {
-    throw failure(
-      "shape",
+    throw dataError(
       "images",
+      "shape",
       `pictures are made of [n, channels, height, width] with 1, 3 or 4 channels, not of [${shape.join(", ")}]`
     )
   }
   if (data.length !== Shape.size(shape)) {
-    throw failure(
-      "shape",
+    throw dataError(
       "images",
+      "shape",
       `[${shape.join(", ")}] are ${Shape.size(shape)} values, not ${data.length}`
     )
   }
@@ -182,9 +175,9 @@ const draw = (
       for (let c = 0; c < channels; c++) {
         const value = images.data[(index * channels + c) * plane + y * width + x]
         if (!Number.isFinite(value)) {
-          throw failure(
-            "value",
+          throw dataError(
             "images",
+            "value",
             `${name} has ${value} at channel ${c}, row ${y}, column ${x}; a picture has finite values only, which a training or a ` +
               "sampling that diverged does not give"
           )
@@ -214,9 +207,9 @@ const layOut = (
   checkWhole("gap", gap, 0)
   checkWhole("scale", times, 1)
   if (colour.length !== channels || !colour.every(Number.isFinite)) {
-    throw failure(
-      "options",
+    throw dataError(
       "images",
+      "options",
       `the background of images with ${channels} channels is one number, or ${channels}, not [${colour.join(", ")}]`
     )
   }
@@ -239,7 +232,7 @@ const layOut = (
 const pictureUnsafe = (images: Images, index: number, scale: number): Picture => {
   const dimensions = dimensionsOf(images)
   if (!Number.isSafeInteger(index) || index < 0 || index >= dimensions.count) {
-    throw failure("options", "images", `of ${dimensions.count} images there is no image ${index}`)
+    throw dataError("images", "options", `of ${dimensions.count} images there is no image ${index}`)
   }
   return layOut([{ images, index, name: `image ${index}` }], dimensions, 1, { gap: 0, scale })
 }
@@ -260,7 +253,7 @@ export const picture = (
 const gridUnsafe = (images: Images, options: GridOptions, of = ""): Picture => {
   const dimensions = dimensionsOf(images)
   const { count } = dimensions
-  if (count === 0) throw failure("empty", "images", "a grid needs at least one")
+  if (count === 0) throw dataError("images", "empty", "a grid needs at least one")
   return layOut(
     Array.from({ length: count }, (_, index) => ({ images, index, name: `image ${index}${of}` })),
     dimensions,
@@ -290,15 +283,15 @@ export const grid = (
 const commonOf = (frames: ReadonlyArray<Images>): Dimensions => {
   const [first, ...rest] = frames
   if (first === undefined || first.shape[0] === 0) {
-    throw failure("empty", "images", "a denoising needs at least one step and one image")
+    throw dataError("images", "empty", "a denoising needs at least one step and one image")
   }
   const dimensions = dimensionsOf(first)
   for (const [i, frame] of rest.entries()) {
     dimensionsOf(frame)
     if (frame.shape.some((size, axis) => size !== first.shape[axis])) {
-      throw failure(
-        "shape",
+      throw dataError(
         "images",
+        "shape",
         `all steps are [${first.shape.join(", ")}], but step ${i + 1} is [${frame.shape.join(", ")}]`
       )
     }
@@ -368,9 +361,9 @@ const encodeStack = (
         return new Uint8Array(await encoded[format]().toBuffer())
       },
       catch: (error) =>
-        failure(
-          "options",
+        dataError(
           "picture",
+          "options",
           `${width}×${timing?.pageHeight ?? height} pixels cannot be written as ${format}: ${messageOf(error)}`
         )
     })
@@ -379,7 +372,7 @@ const encodeStack = (
 const checkQuality = ({ quality }: EncodeOptions) => {
   if (quality === undefined) return
   checkWhole("quality", quality, 1)
-  if (quality > 100) throw failure("options", "images", `quality is at most 100, not ${quality}`)
+  if (quality > 100) throw dataError("images", "options", `quality is at most 100, not ${quality}`)
 }
 
 /**
@@ -458,9 +451,9 @@ const formatFor = Effect.fnUntraced(function* <F extends Format>(
   const format = Object.hasOwn(formats, ending) ? formats[ending] : undefined
   if ((allowed as ReadonlyArray<Format | undefined>).includes(format)) return format as F
   const endings = Object.keys(formats).filter((each) => allowed.includes(formats[each] as F))
-  return yield* failure(
-    "options",
+  return yield* dataError(
     path,
+    "options",
     `a picture's name ends in ${endings.join(", ")}, not in "${ending}"`
   )
 })
@@ -563,7 +556,7 @@ const headOf = Effect.fnUntraced(function* (
 ) {
   const sharp = yield* codec
   const refused = (why: string) =>
-    failure("format", source, `no picture that can be used (${allowed.join(", ")}): ${why}`)
+    dataError(source, "format", `no picture that can be used (${allowed.join(", ")}): ${why}`)
   const meta = yield* Effect.tryPromise({
     try: async () => sharp(bytes).metadata(),
     catch: (error) => refused(messageOf(error))
@@ -615,7 +608,7 @@ export const decode = Effect.fnUntraced(function* (
         .raw({ depth: "uchar" })
         .toBuffer({ resolveWithObject: true })
     },
-    catch: (error) => failure("format", source, `damaged, or cut short (${messageOf(error)})`)
+    catch: (error) => dataError(source, "format", `damaged, or cut short (${messageOf(error)})`)
   })
   const { width, height } = info
   const image = DType.allocate("float32", channels * height * width)

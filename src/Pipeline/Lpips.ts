@@ -28,7 +28,7 @@ import { Conv, Initializer, Layer, Parameter } from "../Layer/index.ts"
 import { Program, Shape, Tensor } from "../Tensor/index.ts"
 import type { Images } from "./Features.ts"
 import * as Batched from "./internal/batched.ts"
-import { attempt, demand } from "./internal/data.ts"
+import { attempt, demand, demandWhole } from "./internal/data.ts"
 import { load as loadWeights } from "./internal/weights.ts"
 import { requireImages } from "./metrics/images.ts"
 import type { DataError } from "./PipelineError.ts"
@@ -279,14 +279,7 @@ export const make = Effect.fnUntraced(function* (options: {
 }) {
   const { backbone, weights, batch = 16 } = options
   const name = `LPIPS 0.1, ${backbone}`
-  yield* attempt(() =>
-    demand(
-      Number.isInteger(batch) && batch > 0,
-      name,
-      "options",
-      () => `\`batch\` must be a whole number of at least 1, not ${batch}`
-    )
-  )
+  yield* attempt(() => demandWhole(name, "`batch`", batch, 1))
   const { apply } = network(backbone)
   const values = Program.constants(weights)
   const coloured = (x: Tensor.Tensor) =>

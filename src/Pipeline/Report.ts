@@ -11,10 +11,11 @@ import * as Path from "effect/Path"
 import * as Chart from "./Chart.ts"
 import * as Files from "./Files.ts"
 import * as Images from "./Images.ts"
+import { dataError } from "./internal/data.ts"
 import { escape, path as markPath, prose } from "./internal/markup.ts"
 import * as Numbers from "./internal/numbers.ts"
 import { columnWidth, style, widths } from "./internal/page.ts"
-import { DataError } from "./PipelineError.ts"
+import type { DataError } from "./PipelineError.ts"
 
 /**
  * @since 0.1.0
@@ -188,9 +189,6 @@ export interface Code {
   readonly caption?: string
 }
 
-const failure = (reason: DataError["reason"], source: string, message: string) =>
-  new DataError({ source, reason, message: `${source}: ${message}` })
-
 const captioned = (caption: string | undefined) => (caption === undefined ? {} : { caption })
 
 /**
@@ -274,7 +272,7 @@ export const figure = (chart: Chart.Chart, caption?: string): Figure => ({
  * @category constructors
  */
 export const pictures = (pictures: ReadonlyArray<Shown>, caption?: string): Pictures => {
-  if (pictures.length === 0) throw failure("empty", "report", "a figure has at least one picture")
+  if (pictures.length === 0) throw dataError("report", "empty", "a figure has at least one picture")
   return { kind: "pictures", pictures, ...captioned(caption) }
 }
 
@@ -295,26 +293,26 @@ export const pictures = (pictures: ReadonlyArray<Shown>, caption?: string): Pict
  */
 export const table = (options: Omit<Table, "kind">): Table => {
   const { columns, rows, unranked = [], groups = [] } = options
-  if (columns.length === 0) throw failure("empty", "report", "a table has at least one column")
+  if (columns.length === 0) throw dataError("report", "empty", "a table has at least one column")
   for (const [i, row] of rows.entries()) {
     if (row.length !== columns.length) {
-      throw failure(
-        "shape",
+      throw dataError(
         "report",
+        "shape",
         `row ${i} of a table has ${row.length} cells for ${columns.length} columns`
       )
     }
   }
   const strange = [...unranked, ...groups.map(({ row }) => row)].find((i) => rows[i] === undefined)
   if (strange !== undefined) {
-    throw failure("options", "report", `a table of ${rows.length} rows has no row ${strange}`)
+    throw dataError("report", "options", `a table of ${rows.length} rows has no row ${strange}`)
   }
   for (const { name, digits = 3, format = "significant" } of columns) {
     const least = format === "fixed" || format === "percent" ? 0 : 1
     if (!Number.isSafeInteger(digits) || digits < least || digits > 15) {
-      throw failure(
-        "options",
+      throw dataError(
         "report",
+        "options",
         `column "${name}" has ${digits} digits; from ${least} to 15 are possible`
       )
     }

@@ -20,6 +20,15 @@ export const demand = (
   if (!holds) throw dataError(source, reason, message())
 }
 
+/** Throws a `DataError` unless a number is a whole one, and no less than the least. */
+export const demandWhole = (source: string, name: string, value: number, least: number): void =>
+  demand(
+    Number.isSafeInteger(value) && value >= least,
+    source,
+    "options",
+    () => `${name} must be a whole number of at least ${least}, not ${value}`
+  )
+
 /** The `DataError`s that pure code throws, as failures. Whatever else it throws is a defect. */
 export const attempt = attempting((error): error is DataError => error instanceof DataError)
 

@@ -1,5 +1,5 @@
 import { HostRandom } from "../../Tensor/index.ts"
-import { demand } from "../internal/data.ts"
+import { demand, demandWhole } from "../internal/data.ts"
 import { bothOf, eachPair, type Features, type Rows, type Spread, spreadOf } from "./features.ts"
 
 const mmd = (a: Rows, b: Rows): number => {
@@ -62,12 +62,7 @@ export const kidOfSubsets = (
   const both = bothOf(what, a, b, 2)
   const most = Math.min(both[0].n, both[1].n)
   const { subsets = 100, size = Math.min(1000, most), seed = 0 } = options
-  demand(
-    Number.isInteger(subsets) && subsets > 0,
-    what,
-    "options",
-    () => `\`subsets\` must be a whole number of at least 1, not ${subsets}`
-  )
+  demandWhole(what, "`subsets`", subsets, 1)
   demand(
     Number.isInteger(size) && size >= 2 && size <= most,
     what,

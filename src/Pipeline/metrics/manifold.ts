@@ -1,4 +1,4 @@
-import { demand } from "../internal/data.ts"
+import { demandWhole } from "../internal/data.ts"
 import { bothOf, eachPair, type Features, type Rows } from "./features.ts"
 
 /**
@@ -54,12 +54,7 @@ export const precisionRecall = (
 ): Manifold => {
   const { k = 3 } = options
   const what = "Metrics.precisionRecall"
-  demand(
-    Number.isInteger(k) && k > 0,
-    what,
-    "options",
-    () => `\`k\` must be a whole number of at least 1, not ${k}`
-  )
+  demandWhole(what, "`k`", k, 1)
   const [x, given] = bothOf(what, real, generated, k + 1)
   // a copy, if both are one set: each row is to meet itself too
   const y = given === x ? { ...given } : given

@@ -1,4 +1,4 @@
-import { demand } from "../internal/data.ts"
+import { demand, demandWhole } from "../internal/data.ts"
 import { type Features, rowsOf, type Spread, spreadOf } from "./features.ts"
 
 /**
@@ -20,12 +20,7 @@ export const inceptionScore = (
 ): Spread => {
   const { splits = 10 } = options
   const what = "Metrics.inceptionScore"
-  demand(
-    Number.isInteger(splits) && splits > 0,
-    what,
-    "options",
-    () => `\`splits\` must be a whole number of at least 1, not ${splits}`
-  )
+  demandWhole(what, "`splits`", splits, 1)
   const { n, d, rows } = rowsOf(what, probabilities, splits)
   for (let i = 0; i < n; i++) {
     const sum = rows[i].reduce((total, each) => total + each, 0)
