@@ -825,15 +825,19 @@ export const merge = (results: ReadonlyArray<Result>): Result => {
     "empty",
     () => "there are no results to be put beside each other"
   )
+  // the same noise on other images leaves another PSNR
   const conditions = ({ data, count, batch, seed, sampler, device, baselines }: Result) =>
-    JSON.stringify([data, count, batch, seed, sampler, device, baselines.map(({ noise }) => noise)])
+    JSON.stringify([
+      ...[data, count, batch, seed, sampler, device],
+      ...baselines.map(({ noise, noisy }) => [noise, noisy.psnr])
+    ])
   for (const each of rest) {
     demand(
       conditions(each) === conditions(first),
       what,
       "options",
       () =>
-        `experiments of ${namesOf(first)} and ${namesOf(each)} differ in data, count, batch, seed, sampler, device or levels, so that they cannot be compared`
+        `experiments of ${namesOf(first)} and ${namesOf(each)} differ in images, batch, seed, sampler, device or levels, so that they cannot be compared`
     )
   }
   return { ...first, models: results.flatMap(({ models }) => models) }

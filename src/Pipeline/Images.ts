@@ -11,11 +11,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
-import type { Metadata, Sharp } from "sharp"
+import type { Sharp } from "sharp"
 import { DType, Shape, type Tensor } from "../Tensor/index.ts"
 import * as Files from "./Files.ts"
-import { attempt, dataError, demandWhole, ofByte } from "./internal/data.ts"
-import { codec } from "./internal/pixels.ts"
+import { attempt, dataError, demandWhole, ofByte, writeBytes } from "./internal/data.ts"
+import * as Pixels from "./internal/pixels.ts"
 import { DataError } from "./PipelineError.ts"
 
 /**
@@ -50,7 +50,7 @@ export interface Picture {
  * @since 0.1.0
  * @category models
  */
-export type Format = "png" | "webp" | "jpeg" | "gif"
+export type Format = Pixels.Format
 
 /**
  * @since 0.1.0
@@ -338,7 +338,7 @@ const encodeStack = (
   { quality }: EncodeOptions,
   timing?: { readonly pageHeight: number; readonly delay: Array<number> }
 ): Effect.Effect<Uint8Array, DataError> =>
-  Effect.flatMap(codec, (sharp) =>
+  Effect.flatMap(Pixels.codec, (sharp) =>
     Effect.tryPromise({
       try: async () => {
         const raw = { width, height, channels, ...(timing && { pageHeight: timing.pageHeight }) }
@@ -545,27 +545,6 @@ export interface ReadOptions {
   readonly channels?: Picture["channels"]
 }
 
-const channelsOf = ({ channels, hasAlpha, space }: Metadata): Picture["channels"] =>
-  hasAlpha ? 4 : channels === 1 || space === "b-w" || space === "grey16" ? 1 : 3
-
-/** What the head of a file says, of the formats that there are. */
-const headOf = Effect.fnUntraced(function* (
-  bytes: Uint8Array,
-  source: string,
-  allowed: ReadonlyArray<Format>
-) {
-  const sharp = yield* codec
-  const refused = (why: string) =>
-    dataError(source, "format", `no picture that can be used (${allowed.join(", ")}): ${why}`)
-  const meta = yield* Effect.tryPromise({
-    try: async () => sharp(bytes).metadata(),
-    catch: (error) => refused(messageOf(error))
-  })
-  return (allowed as ReadonlyArray<string>).includes(meta.format)
-    ? meta
-    : yield* refused(`it is ${meta.format}`)
-})
-
 /**
  * The format and the size that a picture's bytes have, animated or not. Fails with `DataError`, which names the source, for bytes that are
  * no picture.
@@ -575,8 +554,8 @@ const headOf = Effect.fnUntraced(function* (
  */
 export const inspect = (bytes: Uint8Array, options: { readonly source?: string } = {}) =>
   Effect.map(
-    headOf(bytes, options.source ?? "picture", ["png", "jpeg", "webp", "gif"]),
-    ({ format, autoOrient: { width, height } }) => ({ format: format as Format, width, height })
+    Pixels.open(bytes, options.source ?? "picture", ["png", "jpeg", "webp", "gif"]),
+    ({ format, shape: [, height, width] }) => ({ format, width, height })
   )
 
 /**
@@ -591,34 +570,13 @@ export const decode = Effect.fnUntraced(function* (
   options: ReadOptions & { readonly source?: string } = {}
 ) {
   const { source = "picture" } = options
-  const sharp = yield* codec
-  const meta = yield* headOf(bytes, source, ["png", "jpeg", "webp"])
-  const channels = options.channels ?? channelsOf(meta)
-  const { data, info } = yield* Effect.tryPromise({
-    try: async () => {
-      const image = sharp(bytes).autoOrient()
-      const wanted =
-        channels === 4
-          ? image.ensureAlpha()
-          : meta.hasAlpha
-            ? image.flatten({ background: "white" })
-            : image
-      return wanted
-        .toColourspace(channels === 1 ? "b-w" : "srgb")
-        .raw({ depth: "uchar" })
-        .toBuffer({ resolveWithObject: true })
-    },
-    catch: (error) => dataError(source, "format", `damaged, or cut short (${messageOf(error)})`)
-  })
-  const { width, height } = info
-  const image = DType.allocate("float32", channels * height * width)
-  const plane = height * width
-  for (let i = 0; i < plane; i++) {
-    for (let c = 0; c < channels; c++) {
-      image[c * plane + i] = data[i * info.channels + c] / 127.5 - 1
-    }
-  }
-  const read: Images = { dtype: "float32", shape: [1, channels, height, width], data: image }
+  const opened = yield* Pixels.open(bytes, source)
+  const { channels = opened.transparent ? 4 : opened.shape[0] } = options
+  const wanted = { channels, crop: false, background: "white" }
+  const { shape, pixels } = yield* Pixels.pixelsOf(opened, source, wanted)
+  const data = DType.allocate("float32", pixels.length)
+  writeBytes(pixels, data, 0)
+  const read: Images = { dtype: "float32", shape: [1, ...shape], data }
   return read
 })
 

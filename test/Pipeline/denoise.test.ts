@@ -317,7 +317,13 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
 
         const parts = ["best", "idle"].map((name) => Denoise.only(result, name))
         expect(Denoise.merge(parts)).toEqual(result)
-        for (const odd of [{ seed: 1 }, { batch: 1 }, { device: "another" }]) {
+        const others = result.baselines.map((each) => ({ ...each, noisy: { psnr: 1 } }))
+        for (const odd of [
+          { seed: 1 },
+          { batch: 1 },
+          { device: "another" },
+          { baselines: others }
+        ]) {
           const both = [result, { ...result, ...odd }]
           expect(() => Denoise.merge(both)).toThrow(/cannot be compared/)
         }

@@ -9,7 +9,7 @@ export const concurrency = 8
 
 /** What pictures are made to be; what is left out is as the picture has it. */
 export interface Wanted {
-  readonly channels?: 1 | 3 | undefined
+  readonly channels?: 1 | 3 | 4 | undefined
   readonly height?: number | undefined
   readonly width?: number | undefined
   /** Whether what does not fit is cut off, rather than the picture stretched. */
@@ -19,18 +19,31 @@ export interface Wanted {
 }
 
 /** `[channels, height, width]` */
-export type ImageShape = readonly [channels: 1 | 3, height: number, width: number]
+export type ImageShape = readonly [channels: 1 | 3 | 4, height: number, width: number]
 
 /** Native code, loaded when it is needed. */
 export const codec = Effect.promise(async () => (await import("sharp")).default)
 
-const formats = ["png", "jpeg", "webp"]
+const names = { png: "PNG", jpeg: "JPEG", webp: "WebP", gif: "GIF" } as const
 
-/** A picture's reader, with what its head says. */
-const open = Effect.fnUntraced(function* (bytes: Uint8Array, source: string) {
+export type Format = keyof typeof names
+
+const still: ReadonlyArray<Format> = ["png", "jpeg", "webp"]
+
+/** A picture's reader, with what its head says: its shape without opacity. */
+export const open = Effect.fnUntraced(function* (
+  bytes: Uint8Array,
+  source: string,
+  formats: ReadonlyArray<Format> = still
+) {
   const sharp = yield* codec
+  const known = formats.map((each) => names[each])
   const refused = (why: string) =>
-    dataError(source, "format", `it is no PNG, JPEG or WebP picture (${why})`)
+    dataError(
+      source,
+      "format",
+      `it is no ${known.slice(0, -1).join(", ")} or ${known[known.length - 1]} picture (${why})`
+    )
   // warnings are about what every viewer puts up with
   const image = yield* Effect.try({
     try: () => sharp(bytes, { failOn: "error", autoOrient: true }),
@@ -40,37 +53,42 @@ const open = Effect.fnUntraced(function* (bytes: Uint8Array, source: string) {
     try: () => image.metadata(),
     catch: (error) => refused((error as Error).message)
   })
-  if (!formats.includes(meta.format)) return yield* Effect.fail(refused(`it is ${meta.format}`))
+  const format = formats.find((each) => each === meta.format)
+  if (format === undefined) return yield* Effect.fail(refused(`it is ${meta.format}`))
   const grey = meta.space === "b-w" || meta.space === "grey16"
   const shape: ImageShape = [grey ? 1 : 3, meta.autoOrient.height, meta.autoOrient.width]
-  return { image, shape, transparent: meta.hasAlpha }
+  return { image, format, shape, transparent: meta.hasAlpha }
 })
 
 /** What a picture's head says it is, upright. */
 export const shapeOf = (bytes: Uint8Array, source: string) =>
   Effect.map(open(bytes, source), ({ shape }) => shape)
 
-const prepared = (image: Sharp, transparent: boolean, grey: boolean, wanted: Wanted): Sharp => {
-  const { height, width, crop, background } = wanted
+const prepared = (
+  image: Sharp,
+  transparent: boolean,
+  channels: ImageShape[0],
+  { height, width, crop, background }: Wanted
+): Sharp => {
   const sized =
     height === undefined || width === undefined
       ? image
       : image.resize({ height, width, fit: crop ? "cover" : "fill" })
-  const opaque = transparent ? sized.flatten({ background }) : sized
-  return opaque.toColourspace(grey ? "b-w" : "srgb")
+  const whole =
+    channels === 4 ? sized.ensureAlpha() : transparent ? sized.flatten({ background }) : sized
+  return whole.toColourspace(channels === 1 ? "b-w" : "srgb")
 }
 
-/** A picture, upright and as it is wanted: bytes `[channels, height, width]`, and the shape that it had. */
-export const decode = Effect.fnUntraced(function* (
-  bytes: Uint8Array,
+/** A picture that has been opened, as it is wanted: bytes `[channels, height, width]`. */
+export const pixelsOf = Effect.fnUntraced(function* (
+  { image, shape: own, transparent }: Effect.Success<ReturnType<typeof open>>,
   source: string,
   wanted: Wanted
 ) {
-  const { image, shape: own, transparent } = yield* open(bytes, source)
   const channels = wanted.channels ?? own[0]
   const { data, info } = yield* Effect.tryPromise({
     try: () =>
-      prepared(image, transparent, channels === 1, wanted)
+      prepared(image, transparent, channels, wanted)
         .raw({ depth: "uchar" })
         .toBuffer({ resolveWithObject: true }),
     catch: (error) =>
@@ -84,6 +102,10 @@ export const decode = Effect.fnUntraced(function* (
   }
   return { own, shape, pixels }
 })
+
+/** A picture, upright and as it is wanted: bytes `[channels, height, width]`, and the shape that it had. */
+export const decode = (bytes: Uint8Array, source: string, wanted: Wanted) =>
+  Effect.flatMap(open(bytes, source), (opened) => pixelsOf(opened, source, wanted))
 
 /** Whether a colour is one that can be painted with. */
 const isColour = (colour: string) =>
