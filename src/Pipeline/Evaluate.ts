@@ -795,6 +795,14 @@ const figuresOf = Effect.fnUntraced(function* (
   } satisfies Figures
 })
 
+/** What is wrong is wrong with this set. */
+const about = (name: string) =>
+  Stream.mapError((error: Error) =>
+    error._tag === "DataError" && error.source !== name
+      ? dataError(name, error.reason, error.message)
+      : error
+  )
+
 /**
  * Evaluates models, one after the other, and real images that were held out; the last event holds everything.
  *
@@ -908,14 +916,7 @@ export const stream = (
               Stream.fromEffect(compared)
             )
           })
-        ).pipe(
-          // what is wrong is wrong with this set
-          Stream.mapError((error) =>
-            error._tag === "DataError" && error.source !== name
-              ? dataError(name, error.reason, error.message)
-              : error
-          )
-        )
+        ).pipe(about(name))
       const all: ReadonlyArray<Stream.Stream<Event, Error, Device.Device>> = [
         Stream.unwrap(
           Effect.map(ofDataset(train.name, realImages).open, (source) =>
@@ -924,7 +925,7 @@ export const stream = (
               if (options.extractor === undefined) scale = scaleOf(set.moments)
             })
           )
-        ),
+        ).pipe(about(train.name)),
         ...(test === undefined
           ? []
           : [evaluated(ofDataset(real, some(test, count)), Math.min(test.size, count))]),

@@ -19,6 +19,7 @@ import * as Images from "../../src/Pipeline/Images.ts"
 import * as Metrics from "../../src/Pipeline/Metrics.ts"
 import * as Model from "../../src/Pipeline/Model.ts"
 import * as Networks from "../../src/Pipeline/Networks.ts"
+import { DataError } from "../../src/Pipeline/PipelineError.ts"
 import { HostRandom } from "../../src/Tensor/index.ts"
 
 /** Means over squares of 7×7 pixels, and how bright an image is as its class. */
@@ -416,6 +417,18 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
         }
         const none = yield* Effect.flip(Evaluate.run([empty], good))
         expect(none.message).toMatch(/empty: there are no images/)
+        const failing: Evaluate.Judge = {
+          ...judge,
+          extractor: {
+            ...coarse,
+            extract: () =>
+              Effect.fail(
+                new DataError({ source: "means", reason: "value", message: "means: NaN" })
+              )
+          }
+        }
+        const reference = yield* Effect.flip(Evaluate.run([own], { ...good, judge: failing }))
+        expect(reference).toMatchObject({ source: "digits", message: "digits: means: NaN" })
       })
     )
   }
