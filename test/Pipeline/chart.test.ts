@@ -9,6 +9,7 @@ import * as fc from "fast-check"
 import sharp from "sharp"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import * as Chart from "../../src/Pipeline/Chart.ts"
+import { smooth, thin } from "../../src/Pipeline/chart/points.ts"
 import { clean } from "../../src/Pipeline/internal/markup.ts"
 import { DataError, FileError } from "../../src/Pipeline/PipelineError.ts"
 import * as Markup from "../support/markup.ts"
@@ -75,7 +76,7 @@ describe("thinning", () => {
         fc.array(point, { maxLength: 300 }),
         fc.integer({ min: 4, max: 80 }),
         (points, most) => {
-          const found = Chart.thin(points, most)
+          const found = thin(points, most)
           if (points.length <= most) expect(found).toEqual(points)
           expect(found.length).toBeLessThanOrEqual(most)
           const indices = found.map((each) => points.indexOf(each))
@@ -101,13 +102,30 @@ describe("smoothing", () => {
         fc.integer({ min: 1, max: 30 }),
         (points, over) => {
           const radius = Math.floor(over / 2)
-          for (const [i, { x, y }] of Chart.smooth(points, over).entries()) {
+          for (const [i, { x, y }] of smooth(points, over).entries()) {
             expect(x).toBe(points[i].x)
             const about = points
               .slice(Math.max(0, i - radius), i + radius + 1)
               .flatMap(({ y }) => (y === null ? [] : [y]))
             if (points[i].y === null) expect(y).toBe(null)
             else expect(y).toBeCloseTo(about.reduce((a, b) => a + b, 0) / about.length, 4)
+          }
+        }
+      )
+    )
+  })
+
+  it("knows nothing of what is farther away, however large", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 59 }),
+        fc.integer({ min: 2, max: 20 }),
+        fc.constantFrom(1e15, 1e300),
+        (at, over, large) => {
+          const points = Array.from({ length: 60 }, (_, x) => ({ x, y: x === at ? large : 0.5 }))
+          const radius = Math.floor(over / 2)
+          for (const { x, y } of smooth(points, over)) {
+            if (Math.abs(x - at) > radius) expect(y).toBeCloseTo(0.5, 12)
           }
         }
       )
