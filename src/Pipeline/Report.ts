@@ -12,9 +12,9 @@ import * as Chart from "./Chart.ts"
 import * as Files from "./Files.ts"
 import * as Images from "./Images.ts"
 import { dataError } from "./internal/data.ts"
-import { escape, path as markPath, prose } from "./internal/markup.ts"
+import { escape, fieldName, prose } from "./internal/markup.ts"
 import * as Numbers from "./internal/numbers.ts"
-import { columnWidth, style, widths } from "./internal/page.ts"
+import { style, widths } from "./internal/page.ts"
 import type { DataError } from "./PipelineError.ts"
 
 /**
@@ -500,7 +500,7 @@ const tableToHtml = (block: Table, counters: Counters): string => {
   })
   const cellOf = (cell: Cell, c: number, r: number): string => {
     if (cell === undefined) return "–"
-    if (typeof cell === "string") return c === 0 ? markPath(cell) : escape(cell)
+    if (typeof cell === "string") return c === 0 ? fieldName(cell) : escape(cell)
     const shown = of[c].show(cell)
     return cell === of[c].best[r] ? `<strong>${shown}</strong>` : shown
   }
@@ -583,12 +583,12 @@ const chartToHtml = Effect.fnUntraced(function* ({ chart, caption: said }: Figur
 const picturesToHtml = Effect.fnUntraced(function* (block: Pictures, number: number) {
   const prepared = yield* Effect.forEach(block.pictures, prepare)
   // of many, large ones have half of the page each, and small ones a quarter; two large ones too, if they are not too flat for that
-  const broad = prepared.some(({ width }) => width > columnWidth / 2)
+  const broad = prepared.some(({ width }) => width > widths.wide / 2)
   const tall = prepared.every(({ width, height }) => 2 * width < 3 * height)
   const many = block.pictures.length > 2 || (block.pictures.length === 2 && broad && tall)
   const kind = many ? (broad ? "pictures many broad" : "pictures many") : "pictures"
   /** The least that they may be drawn at: what is made smaller would lose pixels where edges are hard. */
-  const room = many && !broad ? columnWidth / 4 : widths.narrow
+  const room = many && !broad ? widths.wide / 4 : widths.narrow
   const all = prepared.map(({ bytes, format, width, height }, i) => {
     const { label, alt } = block.pictures[i]
     const above = label === undefined ? "" : `<span>${escape(label)}</span>`
@@ -606,7 +606,9 @@ const picturesToHtml = Effect.fnUntraced(function* (block: Pictures, number: num
 
 const settingsToHtml = ({ entries, caption: said }: Settings): string => {
   const head = said === undefined ? "" : `<figcaption>${prose(said)}</figcaption>\n`
-  const list = entries.map(([name, value]) => `<dt>${markPath(name)}</dt><dd>${escape(value)}</dd>`)
+  const list = entries.map(
+    ([name, value]) => `<dt>${fieldName(name)}</dt><dd>${escape(value)}</dd>`
+  )
   return `<figure class="settings">${head}<dl>\n${list.join("\n")}\n</dl></figure>`
 }
 

@@ -16,8 +16,8 @@ const entities: Readonly<Record<string, string>> = {
 export const escape = (text: string): string =>
   clean(text).replace(/[&<>"']/g, (each) => entities[each])
 
-/** As the names of fields within others, which may go on in another line after a point. */
-export const path = (text: string): string =>
+/** As the name of a field within others, which may go on in another line after a point. */
+export const fieldName = (text: string): string =>
   escape(text).replace(/(?<=[\p{L}\p{N}])\.(?=\p{L})/gu, ".<wbr>")
 
 /** As text that is read, whose names of a letter and a word, such as U-Net, stay on one line. */

@@ -25,9 +25,6 @@ const recoloured = Object.entries(dark)
 /** The widths that charts are drawn at: for a column of text, and for a phone. */
 export const widths = { wide: 680, narrow: 350 } as const
 
-/** Of a column of text. */
-export const columnWidth = 680
-
 export const style = `
 :root {
   color-scheme: light dark;
@@ -43,7 +40,7 @@ body {
   margin: 0; padding: 3.5rem 1.25rem 5rem; background: var(--paper); color: var(--ink);
   font: 1.0625rem/1.6 var(--serif); overflow-wrap: break-word;
 }
-article { max-width: ${columnWidth / 16}rem; margin: 0 auto }
+article { max-width: ${widths.wide / 16}rem; margin: 0 auto }
 header { margin-bottom: 2.5rem; padding-bottom: 1.5rem; border-bottom: 1px solid var(--line) }
 h1, h2, h3, h4, h5, h6 { font-family: var(--sans); line-height: 1.25; letter-spacing: -.01em; text-wrap: balance }
 h1 { margin: 0; font-size: clamp(1.6rem, 1.2rem + 2vw, 2.2rem); font-weight: 700; letter-spacing: -.02em }
@@ -120,7 +117,7 @@ pre {
 @media screen and (min-width: 50rem) {
   /* tables may be wider than texts */
   .scroll { margin-inline: calc(50% - min(32rem, 50vw - 2rem)) }
-  .scroll table { width: auto; min-width: ${columnWidth / 16}rem; margin-inline: auto }
+  .scroll table { width: auto; min-width: ${widths.wide / 16}rem; margin-inline: auto }
 }
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #16191d; --ink: #e6e8eb; --muted: #a3abb4; --line: #363c44; --faint: #20242a; --link: #7cc0f4 }
