@@ -86,60 +86,105 @@ export const bothOf = (
   return both
 }
 
-/** x·y, or that of some of their numbers, as two sums of two side by side, since each addition waits for the one before. */
-export const dot = (x: Float64Array, y: Float64Array, start = 0, end = x.length): number => {
-  const whole = end - ((end - start) % 4)
-  let a = 0
-  let b = 0
-  for (let k = start; k < whole; k += 4) {
-    a += x[k] * y[k] + x[k + 1] * y[k + 1]
-    b += x[k + 2] * y[k + 2] + x[k + 3] * y[k + 3]
+/** What each of two rows makes with each of two others, of their numbers from a place on. */
+type Kernel = (
+  x: Float64Array,
+  u: Float64Array,
+  y: Float64Array,
+  v: Float64Array,
+  start: number,
+  found: Float64Array
+) => void
+
+// four at once, so that each number is read half as often, and no sum waits for the addition before
+const products: Kernel = (x, u, y, v, start, found) => {
+  const n = x.length
+  let xy = 0
+  let xv = 0
+  let uy = 0
+  let uv = 0
+  for (let k = start; k < n; k++) {
+    const xk = x[k]
+    const uk = u[k]
+    const yk = y[k]
+    const vk = v[k]
+    xy += xk * yk
+    xv += xk * vk
+    uy += uk * yk
+    uv += uk * vk
   }
-  for (let k = whole; k < end; k++) a += x[k] * y[k]
-  return a + b
+  found[0] = xy
+  found[1] = xv
+  found[2] = uy
+  found[3] = uv
 }
 
-/** |x − y|², as {@link dot}. */
-const squaredDistance = (x: Float64Array, y: Float64Array): number => {
-  const { length } = x
-  const whole = length - (length % 4)
-  let a = 0
-  let b = 0
-  for (let k = 0; k < whole; k += 4) {
-    const p = x[k] - y[k]
-    const q = x[k + 1] - y[k + 1]
-    const r = x[k + 2] - y[k + 2]
-    const s = x[k + 3] - y[k + 3]
-    a += p * p + q * q
-    b += r * r + s * s
+const distances: Kernel = (x, u, y, v, start, found) => {
+  const n = x.length
+  let xy = 0
+  let xv = 0
+  let uy = 0
+  let uv = 0
+  for (let k = start; k < n; k++) {
+    const xk = x[k]
+    const uk = u[k]
+    const yk = y[k]
+    const vk = v[k]
+    xy += (xk - yk) * (xk - yk)
+    xv += (xk - vk) * (xk - vk)
+    uy += (uk - yk) * (uk - yk)
+    uv += (uk - vk) * (uk - vk)
   }
-  for (let k = whole; k < length; k++) a += (x[k] - y[k]) ** 2
-  return a + b
+  found[0] = xy
+  found[1] = xv
+  found[2] = uy
+  found[3] = uv
 }
 
 /** Rows that lie in the processor's cache together. */
-const tile = 64
+const tile = 16
 
 /**
- * Visits all pairs of rows with their product x·y or their squared distance |x − y|². Of one set with itself (the same value twice)
- * it visits each pair of different rows once, i < j.
+ * - `upper`: leaves out most of the pairs with i > j
+ * - `from`: of the second rows, the place before which nothing counts; it does not fall
  */
-export const eachPair = (
-  kind: "product" | "distance",
-  a: Rows,
-  b: Rows,
-  visit: (i: number, j: number, value: number) => void
-): void => {
-  const measure = kind === "product" ? dot : squaredDistance
-  for (let start = 0; start < b.n; start += tile) {
-    const end = Math.min(start + tile, b.n)
-    for (let i = 0; i < a.n; i++) {
-      for (let j = a === b ? Math.max(start, i + 1) : start; j < end; j++) {
-        visit(i, j, measure(a.rows[i], b.rows[j]))
+interface PairOptions {
+  readonly upper?: boolean
+  readonly from?: (j: number) => number
+}
+
+const eachPair =
+  (kernel: Kernel) =>
+  (
+    a: ReadonlyArray<Float64Array>,
+    b: ReadonlyArray<Float64Array>,
+    visit: (i: number, j: number, value: number) => void,
+    { upper = false, from = () => 0 }: PairOptions = {}
+  ): void => {
+    const found = new Float64Array(4)
+    const lastA = a.length - 1
+    const lastB = b.length - 1
+    for (let start = 0; start <= lastB; start += tile) {
+      const end = Math.min(start + tile, b.length)
+      for (let i = 0; i < (upper ? Math.min(end, a.length) : a.length); i += 2) {
+        for (let j = upper ? Math.max(start, i) : start; j < end; j += 2) {
+          const p = Math.min(i + 1, lastA)
+          const q = Math.min(j + 1, lastB)
+          kernel(a[i], a[p], b[j], b[q], from(j), found)
+          visit(i, j, found[0])
+          if (q > j) visit(i, q, found[1])
+          if (p > i) visit(p, j, found[2])
+          if (p > i && q > j) visit(p, q, found[3])
+        }
       }
     }
   }
-}
+
+/** Visits pairs of rows with their product x·y. */
+export const eachProduct = eachPair(products)
+
+/** Visits pairs of rows with their squared distance |x − y|². */
+export const eachDistance = eachPair(distances)
 
 /** The mean, and the standard deviation (of the population) about it. */
 export const spreadOf = (values: ReadonlyArray<number>): Spread => {

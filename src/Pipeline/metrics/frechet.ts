@@ -1,5 +1,5 @@
 import { demand } from "../internal/data.ts"
-import { dot, type Features, requireSameWidth, rowsOf } from "./features.ts"
+import { eachProduct, type Features, requireSameWidth, rowsOf } from "./features.ts"
 import { between, eigenvalues, factor } from "./symmetric.ts"
 
 /**
@@ -53,9 +53,10 @@ export const moments = (features: Features): Moments => {
     const columns = Array.from({ length: d }, (_, k) =>
       Float64Array.from(some, (row) => row[k] - mean[k])
     )
-    for (let a = 0; a < d; a++) {
-      for (let b = a; b < d; b++) scatter[a * d + b] += dot(columns[a], columns[b])
+    const add = (a: number, b: number, product: number) => {
+      scatter[a * d + b] += product
     }
+    eachProduct(columns, columns, add, { upper: true })
   }
   for (let a = 0; a < d; a++) for (let b = 0; b < a; b++) scatter[a * d + b] = scatter[b * d + a]
   return { count: n, mean, scatter }

@@ -1,21 +1,23 @@
 import { HostRandom } from "../../Tensor/index.ts"
 import { demand, demandWhole } from "../internal/data.ts"
-import { bothOf, eachPair, type Features, type Rows, type Spread, spreadOf } from "./features.ts"
+import { bothOf, eachProduct, type Features, type Rows, type Spread, spreadOf } from "./features.ts"
 
 const mmd = (a: Rows, b: Rows): number => {
   const { d } = a
-  const total = (x: Rows, y: Rows): number => {
+  const kernel = (product: number) => (product / d + 1) ** 3
+  const within = ({ n, rows }: Rows) => {
     let sum = 0
-    eachPair("product", x, y, (_, __, product) => {
-      const base = product / d + 1
-      sum += base * base * base
-    })
-    return sum
+    const add = (i: number, j: number, product: number) => {
+      if (i < j) sum += kernel(product)
+    }
+    eachProduct(rows, rows, add, { upper: true })
+    return (2 * sum) / (n * (n - 1))
   }
-  const within = (x: Rows) => (2 * total(x, x)) / (x.n * (x.n - 1))
-  // a copy, if both are one set: each row is to meet itself too
-  const other = a === b ? { ...b } : b
-  return within(a) + within(b) - (2 * total(a, other)) / (a.n * b.n)
+  let across = 0
+  eachProduct(a.rows, b.rows, (_, __, product) => {
+    across += kernel(product)
+  })
+  return within(a) + within(b) - (2 * across) / (a.n * b.n)
 }
 
 /**

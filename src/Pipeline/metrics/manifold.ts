@@ -1,5 +1,5 @@
 import { demandWhole } from "../internal/data.ts"
-import { bothOf, eachPair, type Features, type Rows } from "./features.ts"
+import { bothOf, eachDistance, type Features, type Rows } from "./features.ts"
 
 /**
  * How two sets of features lie in each other.
@@ -19,19 +19,21 @@ export interface Manifold {
 }
 
 /** For each row the squared distance to its k-th nearest neighbour in the same set. */
-const radii = (rows: Rows, k: number): Float64Array => {
-  const nearest = new Float64Array(rows.n * k).fill(Number.POSITIVE_INFINITY)
+const radii = ({ rows }: Rows, k: number): Float64Array => {
+  const nearest = new Float64Array(rows.length * k).fill(Number.POSITIVE_INFINITY)
   const meet = (i: number, distance: number) => {
     let at = (i + 1) * k - 1
     if (distance >= nearest[at]) return
     for (; at > i * k && nearest[at - 1] > distance; at--) nearest[at] = nearest[at - 1]
     nearest[at] = distance
   }
-  eachPair("distance", rows, rows, (i, j, distance) => {
+  const both = (i: number, j: number, distance: number) => {
+    if (i >= j) return
     meet(i, distance)
     meet(j, distance)
-  })
-  return Float64Array.from({ length: rows.n }, (_, i) => nearest[(i + 1) * k - 1])
+  }
+  eachDistance(rows, rows, both, { upper: true })
+  return Float64Array.from(rows, (_, i) => nearest[(i + 1) * k - 1])
 }
 
 /**
@@ -55,13 +57,11 @@ export const precisionRecall = (
   const { k = 3 } = options
   const what = "Metrics.precisionRecall"
   demandWhole(what, "`k`", k, 1)
-  const [x, given] = bothOf(what, real, generated, k + 1)
-  // a copy, if both are one set: each row is to meet itself too
-  const y = given === x ? { ...given } : given
+  const [x, y] = bothOf(what, real, generated, k + 1)
   const [reachOfReal, reachOfGenerated] = [radii(x, k), radii(y, k)]
   const [amongReal, amongGenerated] = [new Uint32Array(y.n), new Uint8Array(x.n)]
   const covered = new Uint8Array(x.n)
-  eachPair("distance", x, y, (i, j, distance) => {
+  eachDistance(x.rows, y.rows, (i, j, distance) => {
     if (distance <= reachOfReal[i]) {
       amongReal[j]++
       covered[i] = 1

@@ -1,26 +1,22 @@
 /** Symmetric matrices in float64: factors, and eigenvalues. */
-import { dot } from "./features.ts"
+import { eachProduct } from "./features.ts"
 
 /** A matrix without what is above its diagonal: row i has i + 1 numbers. */
 export type Triangle = ReadonlyArray<Float64Array>
 
 const epsilon = Number.EPSILON
 
-/** Rows that stay in the cache while others pass by. */
-const tile = 16
-
-/** Visits each place of a matrix. */
-const eachPlace = (
-  rows: number,
-  columns: number,
-  visit: (row: number, column: number) => void
-): void => {
-  for (let start = 0; start < columns; start += tile) {
-    const end = Math.min(start + tile, columns)
-    for (let row = 0; row < rows; row++) {
-      for (let column = start; column < end; column++) visit(row, column)
-    }
+/** x·y of the first numbers, as two sums of two side by side, since each addition waits for the one before. */
+const dot = (x: Float64Array, y: Float64Array, n: number): number => {
+  const whole = n - (n % 4)
+  let a = 0
+  let b = 0
+  for (let k = 0; k < whole; k += 4) {
+    a += x[k] * y[k] + x[k + 1] * y[k + 1]
+    b += x[k + 2] * y[k + 2] + x[k + 3] * y[k + 3]
   }
+  for (let k = whole; k < n; k++) a += x[k] * y[k]
+  return a + b
 }
 
 /** F of a positive semi-definite matrix F Fᵀ, whose rows and columns are in another order. */
@@ -55,7 +51,7 @@ export const factor = (matrix: ArrayLike<number>, d: number): Factor => {
     const [top, from] = [rows[rank], order[rank] * d]
     top[rank] = root
     for (let i = rank + 1; i < d; i++) {
-      const value = (matrix[from + order[i]] - dot(rows[i], top, 0, rank)) / root
+      const value = (matrix[from + order[i]] - dot(rows[i], top, rank)) / root
       rows[i][rank] = value
       left[i] -= value * value
     }
@@ -66,16 +62,19 @@ export const factor = (matrix: ArrayLike<number>, d: number): Factor => {
 
 /** Fᵀ M F of a factor and a symmetric matrix `[d, d]`. */
 export const between = ({ columns, order }: Factor, matrix: ArrayLike<number>): Triangle => {
-  const [d, rank] = [order.length, columns.length]
+  const d = order.length
   const rows = Array.from(order, (i) => Float64Array.from(order, (j) => matrix[i * d + j]))
+  const from = (j: number) => j
   const products = columns.map(() => new Float64Array(d))
-  eachPlace(rank, d, (j, i) => {
-    products[j][i] = dot(columns[j], rows[i], j, d)
-  })
+  const put = (i: number, j: number, product: number) => {
+    products[j][i] = product
+  }
+  eachProduct(rows, columns, put, { from })
   const result = columns.map((_, i) => new Float64Array(i + 1))
-  eachPlace(rank, rank, (i, j) => {
-    if (j <= i) result[i][j] = dot(columns[i], products[j], i, d)
-  })
+  const keep = (j: number, i: number, product: number) => {
+    if (j <= i) result[i][j] = product
+  }
+  eachProduct(products, columns, keep, { upper: true, from })
   return result
 }
 
@@ -106,7 +105,7 @@ const tridiagonal = (rows: Triangle) => {
     for (let k = 0; k <= i; k++) v[k] -= u[i] * q[k] + q[i] * u[k]
     diagonal[i] = v[i]
     if (i === 0) break
-    const norm = Math.sqrt(dot(v, v, 0, i))
+    const norm = Math.sqrt(dot(v, v, i))
     const last = v[i - 1]
     const to = last < 0 ? norm : -norm
     beside[i - 1] = to
@@ -116,7 +115,7 @@ const tridiagonal = (rows: Triangle) => {
     const product = sweep(rows, i, u, q, v)
     // what is less than that is nothing beside 1, and its square none that could be divided by
     const share = half < 1e-140 ? 0 : 1 / half
-    const along = (dot(v, product, 0, i) * share * share) / 2
+    const along = (dot(v, product, i) * share * share) / 2
     for (let k = 0; k < i; k++) product[k] = product[k] * share - along * v[k]
     u = v
     q = product
