@@ -360,6 +360,7 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
           [[normal], { count: 0 }, /count must be/],
           [[normal], { count: 100 }, /it has 24/],
           [[normal], { steps: [0] }, /steps must be/],
+          [[normal], { seed: 0.5 }, /seed must be a whole number/],
           [[normal], { levels: [] }, /no levels/],
           [[normal], { levels: [0.1, 0.2, 0.1] }, /levels: 0.1 is there twice/],
           [[normal], { steps: [3, 3] }, /steps: 3 is there twice/],

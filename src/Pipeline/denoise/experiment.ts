@@ -172,6 +172,7 @@ const validate = (
     count = 16,
     levels = defaultLevels,
     steps = defaultSteps,
+    seed = 0,
     batch = 16,
     shown = 2
   }: Options<any>
@@ -200,6 +201,7 @@ const validate = (
   whole("count", count, 1)
   whole("batch", batch, 1)
   whole("shown", shown, 0)
+  whole("seed", seed, 0)
   for (const each of steps) whole("steps", each, 1)
   refuse(levels.length > 0 && steps.length > 0, () => "there are no levels, or no steps")
   for (const [name, values] of Object.entries({ levels, steps })) {
