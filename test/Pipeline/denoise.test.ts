@@ -125,6 +125,9 @@ describe("noise and blur", () => {
     const { data } = Denoise.blurred({ dtype: "float32", shape: [1, 1, 3, 2], data: ramp }, 4)
     expect(mean(data)).toBeCloseTo(0, 6)
     for (const each of data) expect(Math.abs(each)).toBeLessThan(0.01)
+    for (const odd of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(() => Denoise.blurred(images, odd)).toThrow(/deviation must be a number above 0/)
+    }
   })
 })
 

@@ -1,4 +1,5 @@
 import { HostRandom } from "../../Tensor/index.ts"
+import { demand } from "../internal/data.ts"
 import { type Batch, sized } from "./shared.ts"
 
 /**
@@ -21,12 +22,18 @@ export const noisy = (images: Batch, noise: number, seed: number): Batch => {
 
 /**
  * Images `[n, channels, height, width]` under a Gaussian of a deviation in pixels, cut off after four of them, as though each were
- * continued by its mirror image.
+ * continued by its mirror image. Throws `DataError` for a deviation that is not above 0.
  *
  * @since 0.1.0
  * @category images
  */
 export const blurred = (images: Batch, deviation: number): Batch => {
+  demand(
+    deviation > 0 && Number.isFinite(deviation),
+    "Denoise.blurred",
+    "options",
+    () => `the deviation must be a number above 0, not ${deviation}`
+  )
   const [n, channels, height, width] = images.shape
   const radius = Math.ceil(4 * deviation)
   const raw = Array.from({ length: 2 * radius + 1 }, (_, i) =>
