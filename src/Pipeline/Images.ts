@@ -50,7 +50,7 @@ export interface Picture {
  * @since 0.1.0
  * @category models
  */
-export type Format = Pixels.Format
+export type Format = "png" | "webp" | "jpeg" | "gif"
 
 /**
  * @since 0.1.0

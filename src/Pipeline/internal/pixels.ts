@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Sharp } from "sharp"
 import type { Options } from "../ImageFolder.ts"
+import type { Format } from "../Images.ts"
 import { attempt, dataError, demand } from "./data.ts"
 
 /** How many pictures are read and decoded at the same time. */
@@ -24,9 +25,12 @@ export type ImageShape = readonly [channels: 1 | 3 | 4, height: number, width: n
 /** Native code, loaded when it is needed. */
 export const codec = Effect.promise(async () => (await import("sharp")).default)
 
-const names = { png: "PNG", jpeg: "JPEG", webp: "WebP", gif: "GIF" } as const
-
-export type Format = keyof typeof names
+const names: Readonly<Record<Format, string>> = {
+  png: "PNG",
+  jpeg: "JPEG",
+  webp: "WebP",
+  gif: "GIF"
+}
 
 const still: ReadonlyArray<Format> = ["png", "jpeg", "webp"]
 
