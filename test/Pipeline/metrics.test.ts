@@ -4,6 +4,7 @@ import * as fc from "fast-check"
 import { EigenvalueDecomposition, Matrix } from "ml-matrix"
 import { describe, expect, it } from "vitest"
 import * as Metrics from "../../src/Pipeline/Metrics.ts"
+import { eachDistance, eachProduct } from "../../src/Pipeline/metrics/features.ts"
 import { between, eigenvalues, factor } from "../../src/Pipeline/metrics/symmetric.ts"
 import { DataError } from "../../src/Pipeline/PipelineError.ts"
 import { random } from "../support/arrays.ts"
@@ -48,6 +49,46 @@ const refused = (f: () => unknown, reason: DataError["reason"], says: string) =>
 // of rank 4, so that the covariances are singular
 const x = features(64, 8, (i) => Math.sin(0.37 * i) + 0.1 * Math.cos(1.3 * i))
 const y = features(64, 8, (i) => 1.1 * Math.sin(0.41 * i + 0.5) + 0.2)
+
+describe("pairs of rows", () => {
+  const some = fc.record({
+    n: fc.integer({ min: 0, max: 40 }),
+    m: fc.integer({ min: 0, max: 40 }),
+    d: fc.integer({ min: 1, max: 5 }),
+    seed: fc.nat({ max: 1e6 })
+  })
+  const arraysOf = (all: Metrics.Features) => rowsOf(all).map((row) => Float64Array.from(row))
+
+  it.each(["product", "distance"])("are all visited once, with their %s", (kind) => {
+    const each = kind === "product" ? eachProduct : eachDistance
+    fc.assert(
+      fc.property(some, fc.boolean(), fc.nat({ max: 8 }), ({ n, m, d, seed }, upper, slope) => {
+        const [a, b] = [arraysOf(cloud(n, d, seed)), arraysOf(cloud(m, d, seed + 1))]
+        const from = (j: number) => Math.min(d, Math.floor(j / (slope + 1)))
+        const seen = new Map<number, number>()
+        const visit = (i: number, j: number, value: number) => {
+          expect(seen.has(i * m + j)).toBe(false)
+          seen.set(i * m + j, value)
+        }
+        each(a, b, visit, { upper, ...(slope > 0 && { from }) })
+        const wrong = a.flatMap((x, i) =>
+          b.filter((y, j) => {
+            const found = seen.get(i * m + j)
+            if (found === undefined) return !upper || i <= j
+            const start = slope > 0 ? from(j - (j % 2)) : 0
+            const exact = x.slice(start).reduce((sum, p, k) => {
+              const q = y[start + k]
+              return sum + (kind === "product" ? p * q : (p - q) ** 2)
+            }, 0)
+            return !(Math.abs(found - exact) < 1e-12)
+          })
+        )
+        expect(wrong).toEqual([])
+        if (!upper) expect(seen.size).toBe(n * m)
+      })
+    )
+  })
+})
 
 describe("moments", () => {
   it("are those of the whole when parts are merged, in any order", () => {

@@ -146,7 +146,7 @@ const tile = 16
 
 /**
  * - `upper`: leaves out most of the pairs with i > j
- * - `from`: of the second rows, the place before which nothing counts; it does not fall
+ * - `from`: for products, the place before which a second row has nothing but zeros; it does not fall from row to row
  */
 interface PairOptions {
   readonly upper?: boolean
