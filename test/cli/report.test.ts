@@ -26,7 +26,7 @@ describe("odeon report", () => {
     expect(html).toContain("Loss over steps")
     expect(html).toContain("after 4 steps")
     expect(html).toContain("There is no evaluation of one.")
-    expect(html).toContain("network.multipliers")
+    expect(html).toContain("network.<wbr>multipliers")
   })
 
   it("puts runs side by side, those of the same name by their paths, with figures as files", async () => {
