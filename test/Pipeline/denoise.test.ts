@@ -373,6 +373,13 @@ layer(Layers.mergeAll(Device.layerOnnx(), NodeServices.layer), { excludeTestServ
           const found = yield* Effect.result(Denoise.run(subjects, { ...good, ...odd }))
           expect(Result.isFailure(found) && found.failure.message).toMatch(message)
         }
+        const broken: Denoise.Subject = {
+          ...normal,
+          name: "broken",
+          denoiser: () => Denoiser.fromData((x) => Tensor.mul(x, Number.NaN) as State)
+        }
+        const none = yield* Effect.flip(Denoise.run([broken], good))
+        expect(none.message).toMatch(/^broken: what it makes is not finite/)
         const few: Denoise.Subject = { ...normal, name: "few", classes: 2 }
         const found = yield* Effect.flip(Denoise.run([few], { ...good, data: flat, count: 3 }))
         expect(found.message).toMatch(/flat: an image is of class 2, but few knows 2/)

@@ -13,7 +13,7 @@ import * as Model from "../Model.ts"
 import * as Sample from "../Sample.ts"
 import type { Baseline, Chain, Outcome, Quality, Step } from "./findings.ts"
 import { blurred, noisy } from "./images.ts"
-import { type Batch, bestImage, mapped, part, sized, taken, what } from "./shared.ts"
+import { type Batch, bestImage, bestPsnr, mapped, part, sized, taken, what } from "./shared.ts"
 
 type Label = Tensor.Tensor<readonly [number], "int32">
 
@@ -411,7 +411,7 @@ const baselineOf = Effect.fnUntraced(function* <E>(
  * The experiment, model by model: for each all levels, and for each level all numbers of steps; the last event holds everything.
  *
  * Fails with `DataError` for options that make no sense, for levels that a schedule does not reach, and for images of another shape than a
- * model's, or of classes that it does not know.
+ * model's, or of classes that it does not know, and for a model that diverges from all levels.
  *
  * @since 0.1.0
  * @category running
@@ -493,9 +493,16 @@ export const stream = <E = never>(subjects: ReadonlyArray<Subject>, options: Opt
           ),
           Stream.concat(
             Stream.fromEffect(
-              Effect.sync(
-                (): Event => ({ _tag: "Completed", model: model.name, ...outcomeOf([model]) })
-              )
+              attempt((): Event => {
+                demand(
+                  chains.get(model)?.some((chain) => bestPsnr(chain) > Number.NEGATIVE_INFINITY) ===
+                    true,
+                  model.name,
+                  "value",
+                  () => "what it makes is not finite, from no level of noise: it diverged"
+                )
+                return { _tag: "Completed", model: model.name, ...outcomeOf([model]) }
+              })
             )
           )
         )
