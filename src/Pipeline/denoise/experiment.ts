@@ -499,7 +499,7 @@ export const stream = <E = never>(subjects: ReadonlyArray<Subject>, options: Opt
                     true,
                   model.name,
                   "value",
-                  () => "what it makes is not finite, from no level of noise: it diverged"
+                  () => "what it makes is not finite, whatever the level of noise: it diverged"
                 )
                 return { _tag: "Completed", model: model.name, ...outcomeOf([model]) }
               })
