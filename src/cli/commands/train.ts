@@ -52,7 +52,7 @@ const flags = {
   ),
   printConfig: Flags.yes(
     "print-config",
-    "Print the configuration, complete, and where each value comes from (on stderr), and run nothing"
+    "Print the configuration, with all fields of the network, and where each value comes from (on stderr), and run nothing"
   ),
   json: Flags.yes("json", "Print an object a line for each event; with --print-config, one object"),
   quiet: Flags.yes("quiet", "Print nothing but errors")
@@ -119,17 +119,18 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const library = yield* pipeline
   const { config, configuration, folder } = yield* settle(given)
   if (given.printConfig) {
+    const complete = yield* library.Experiment.complete(config)
     if (!given.json) {
-      yield* Console.log(JSON.stringify(config, undefined, 2))
-      return yield* Console.error(`\n${Configuration.show(config, configuration)}`)
+      yield* Console.log(JSON.stringify(complete, undefined, 2))
+      return yield* Console.error(`\n${Configuration.show(complete, configuration)}`)
     }
     const from = Object.fromEntries(
-      Configuration.leaves(config).map(([path]) => [
+      Configuration.leaves(complete).map(([path]) => [
         path.join("."),
         Configuration.originOf(configuration, path) ?? "default"
       ])
     )
-    return yield* Console.log(JSON.stringify({ configuration: config, from }))
+    return yield* Console.log(JSON.stringify({ configuration: complete, from }))
   }
   const minutes = Option.getOrUndefined(given.minutes)
   if (minutes !== undefined && !(minutes > 0)) {
