@@ -1,29 +1,11 @@
 /** Runs from the command line: how they end, and what they leave. */
 import * as Fs from "node:fs"
 import { describe, expect, it } from "vitest"
-import { inFolder } from "../support/cli.ts"
+import { inFolder, smallest } from "../support/cli.ts"
 
 const { odeon, at } = inFolder()
 
-const network = {
-  name: "unet",
-  width: 4,
-  multipliers: [1],
-  attention: ["none"],
-  groups: 1,
-  blocks: 1
-}
-
-/** Some of all seconds. */
-const tiny = [
-  "train",
-  "--set",
-  `network=${JSON.stringify(network)}`,
-  "--set",
-  "data.size=8",
-  "--batch",
-  "4"
-]
+const tiny = ["train", ...smallest, "--set", "data.size=8", "--batch", "4"]
 
 const events = (stdout: string) =>
   stdout
@@ -38,7 +20,7 @@ describe.concurrent("a run", () => {
     const keep = ["--keep", "1", "--keep-every", "10"]
     const first = await odeon([...tiny, "--steps", "12", "--checkpoint-every", "5", ...keep])
     expect(first).toMatchObject({ status: 0, stderr: "" })
-    expect(first.stdout).toMatch(/^unet on digits: 5,509 parameters, compiled in /)
+    expect(first.stdout).toMatch(/^unet on digits: 3,453 parameters, compiled in /)
     expect(first.stdout).toMatch(/\n12\/12 \(100 %\) {2}loss .*\n/)
     expect(first.stdout).toMatch(/\n12 steps, 0:\d\d; loss \d/)
     const run = "runs/digits-unet"
@@ -76,6 +58,10 @@ describe.concurrent("a run", () => {
       "grid.png"
     ])
     expect(Fs.existsSync(at("strip.png"))).toBe(true)
+
+    // what lay there before stays, and is no secret
+    const fewer = await odeon(["sample", run, "--count", "1", "--steps", "1", "--out", "here"])
+    expect(fewer.stdout).toContain("1 PNG file in here, beside 4 that were there before\n")
 
     // an item depends on the seed and its number alone
     const other = await odeon([

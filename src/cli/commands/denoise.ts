@@ -4,16 +4,17 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Denoise, Progress } from "../../Pipeline/index.ts"
+import type { Denoise } from "../../Pipeline/index.ts"
 import * as Flags from "../internal/flags.ts"
 import { pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
 import * as Runs from "../internal/runs.ts"
 import * as Sampling from "../internal/sampling.ts"
+import { denoising } from "../internal/views.ts"
 
 const flags = {
   runs: Runs.argument("Folders of runs, or of checkpoints"),
-  data: Flags.text(
+  data: Flags.path(
     "data",
     "spec",
     "Clean images, of which those are taken that were held out, if any; the first run's unless told"
@@ -34,7 +35,7 @@ const flags = {
     "Weights of AlexNet and of LPIPS for it, safetensors: that is measured too"
   ),
   ...Sampling.weights,
-  out: Flags.text(
+  out: Flags.path(
     "out",
     "folder",
     "Write what was found of all runs together there, too: denoise.json and denoise.png"
@@ -44,21 +45,6 @@ const flags = {
 }
 
 type Given = Command.Command.Config.Infer<typeof flags>
-
-/** How far an experiment is. */
-const view: Progress.View<Denoise.Event> = () => (event) => {
-  if (event._tag === "Finished") return { lines: [] }
-  const { model, chain, done, total } = event
-  const { noise, steps, best } = chain
-  const { psnr } = chain.chain[best.estimate - 1].estimate
-  return {
-    lines: [
-      `${model}, ε = ${noise}, ${steps} ${steps === 1 ? "step" : "steps"}: ${psnr.toFixed(2)} dB`
-    ],
-    fraction: done / total,
-    before: `${done}/${total}`
-  }
-}
 
 /** What is told by numbers between commas. */
 const numbersOf = Effect.fnUntraced(function* (name: string, given: Option.Option<string>) {
@@ -95,7 +81,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const lpips = Option.isSome(given.lpips)
     ? (yield* Lpips.make({
         backbone: "alex",
-        weights: yield* Lpips.load("alex", given.lpips.value.split(","))
+        weights: yield* Lpips.load("alex", given.lpips.value.split(",").map(Flags.atHome))
       })).distance
     : undefined
   const events = Denoise.stream(subjects, {
@@ -108,7 +94,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
     ...Flags.option("seed", given.seed),
     ...Flags.option("batch", given.batch)
   })
-  const last = yield* Stream.runLast(silent ? events : Progress.autoOf(view)(events))
+  const last = yield* Stream.runLast(silent ? events : Progress.autoOf(denoising)(events))
   const outcome = Option.getOrThrow(last) as Denoise.Finished
   yield* given.json
     ? Console.log(JSON.stringify(Denoise.toJson(outcome.result)))

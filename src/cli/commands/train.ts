@@ -2,7 +2,6 @@
 import * as Console from "effect/Console"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -14,12 +13,13 @@ import { type Fields, fieldsOf } from "../internal/fields.ts"
 import * as Flags from "../internal/flags.ts"
 import { pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
+import * as Runs from "../internal/runs.ts"
 import * as Signals from "../internal/signals.ts"
 
 const prefix = "ODEON_TRAIN_"
 
 const flags = {
-  data: Flags.text(
+  data: Flags.path(
     "data",
     "spec",
     "What is learnt: digits, mnist:path, images:folder … (see odeon data list)"
@@ -32,7 +32,7 @@ const flags = {
     "Any field of the configuration, by its path, with a value in JSON or a word, such as network.width=8; may be repeated"
   ),
   config: Flags.config("A JSON file of the configuration, such as --print-config prints"),
-  out: Flags.text("out", "folder", "The run's folder; runs/<data>-<network> unless told"),
+  out: Flags.path("out", "folder", "The run's folder; runs/<data>-<network> unless told"),
   checkpointEvery: Flags.count("checkpoint-every", "Steps between checkpoints; 1000 unless told"),
   keep: Flags.count("keep", "How many checkpoints stay, the newest; 3 unless told"),
   keepEvery: Flags.count(
@@ -42,7 +42,7 @@ const flags = {
   samplesEvery: Flags.count("samples-every", "Steps between grids of samples; none unless told"),
   resume: Flags.yes(
     "resume",
-    "Go on from the newest checkpoint in the folder, with the configuration there unless another is told"
+    "Go on from the newest checkpoint of the run in the folder, with the configuration there unless another is told"
   ),
   fallback: Flags.yes("fallback", "Take the checkpoint before one that is damaged"),
   minutes: Flag.Finite("minutes").pipe(
@@ -95,11 +95,16 @@ const gather = Effect.fnUntraced(function* (given: Given, file: string | undefin
 /** The same, where a run goes on with what it was told, unless it is told otherwise. */
 const settle = Effect.fnUntraced(function* (given: Given) {
   const found = yield* gather(given, Option.getOrUndefined(given.config))
-  if (!given.resume || Option.isSome(given.config)) return found
+  if (!given.resume) return found
+  const { folder } = found
   const files = yield* FileSystem.FileSystem
-  const own = (yield* Path.Path).join(found.folder, "experiment.json")
+  const own = (yield* Path.Path).join(folder, "experiment.json")
   const there = yield* Effect.orElseSucceed(files.exists(own), () => false)
-  return there ? { ...(yield* gather(given, own)), folder: found.folder } : found
+  // else a slip in the folder's name would begin another run
+  if (!there && !(yield* Runs.isRun(folder))) {
+    return yield* refuse(`${folder}: there is no run to go on with; without --resume one begins`)
+  }
+  return there && Option.isNone(given.config) ? { ...(yield* gather(given, own)), folder } : found
 })
 
 /** A name for a folder: `mnist` of `mnist:../data/mnist`, `faces` of `some/faces.npz`. */
@@ -145,10 +150,6 @@ const run = Effect.fnUntraced(function* (given: Given) {
       ? Effect.never
       : Effect.sleep(Math.max(0, 60_000 * minutes - (performance.now() - begun)))
   )
-  const told = Effect.andThen(
-    Deferred.await(signal),
-    Console.error("\nends after the step at hand, with a checkpoint; once more ends at once")
-  )
   const last = yield* Run.train(experiment, {
     folder,
     ...Flags.option("checkpoint", given.checkpointEvery),
@@ -159,7 +160,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
     ...(Option.isSome(given.samplesEvery) ? { samples: { every: given.samplesEvery.value } } : {}),
     resume: given.resume,
     fallback: given.fallback,
-    stop: Effect.raceFirst(told, left)
+    stop: Effect.raceFirst(signal, left)
   }).pipe(
     Telemetry.record,
     shownBy(given, Progress),
