@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Denoise } from "../../Pipeline/index.ts"
 import * as Flags from "../internal/flags.ts"
-import { pipeline } from "../internal/pipeline.ts"
+import { onDevice, pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
 import * as Runs from "../internal/runs.ts"
 import * as Sampling from "../internal/sampling.ts"
@@ -111,9 +111,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
 })
 
 export const denoise = Command.make("denoise", flags, (given) =>
-  Effect.flatMap(pipeline, ({ Devices }) =>
-    run(given).pipe(Effect.scoped, Effect.provide(Devices.layer), refusing)
-  )
+  refusing(onDevice(run(given)))
 ).pipe(
   Command.withDescription(
     Flags.paragraphs(

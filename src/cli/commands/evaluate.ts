@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import type { Evaluate } from "../../Pipeline/index.ts"
 import * as Flags from "../internal/flags.ts"
 import * as Judge from "../internal/judge.ts"
-import { pipeline } from "../internal/pipeline.ts"
+import { onDevice, pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
 import * as Runs from "../internal/runs.ts"
 import * as Sampling from "../internal/sampling.ts"
@@ -119,9 +119,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
 })
 
 export const evaluate = Command.make("evaluate", flags, (given) =>
-  Effect.flatMap(pipeline, ({ Devices }) =>
-    run(given).pipe(Effect.scoped, Effect.provide(Devices.layer), refusing)
-  )
+  refusing(onDevice(run(given)))
 ).pipe(
   Command.withDescription(
     Flags.paragraphs(

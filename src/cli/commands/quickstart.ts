@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import type { Denoise, Evaluate, Experiment } from "../../Pipeline/index.ts"
 import * as Flags from "../internal/flags.ts"
 import * as Judge from "../internal/judge.ts"
-import { pipeline } from "../internal/pipeline.ts"
+import { onDevice, pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
 import * as Signals from "../internal/signals.ts"
 import * as Views from "../internal/views.ts"
@@ -130,12 +130,10 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const path = join(out, "report.html")
   yield* Report.write(path, report)
   yield* Console.log(`report ${path}`)
-}, Effect.scoped)
+})
 
 export const quickstart = Command.make("quickstart", flags, (given) =>
-  Effect.flatMap(pipeline, ({ Devices }) =>
-    run(given).pipe(Effect.provide(Devices.layer), refusing)
-  )
+  refusing(onDevice(run(given)))
 ).pipe(
   Command.withDescription(
     Flags.paragraphs(

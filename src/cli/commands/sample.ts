@@ -8,7 +8,7 @@ import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import type { Images, Model } from "../../Pipeline/index.ts"
 import * as Flags from "../internal/flags.ts"
-import { pipeline } from "../internal/pipeline.ts"
+import { onDevice, pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
 import * as Sampling from "../internal/sampling.ts"
 import { samples } from "../internal/views.ts"
@@ -175,7 +175,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
   yield* Images.write(grid, yield* Images.grid(shown.get(), layout))
   if (!single) {
     const others = (yield* Files.list(folder)).filter(
-      (name) => /^\d{6,}\.png$/.test(name) && Number.parseInt(name) >= count
+      (name) => /^\d{6,}\.png$/.test(name) && Number.parseInt(name, 10) >= count
     )
     const beside = others.length === 0 ? "" : `, beside ${others.length} that were there before`
     yield* say(`${count} PNG ${count === 1 ? "file" : "files"} in ${folder}${beside}`)
@@ -183,11 +183,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
   yield* say(`grid ${grid}`)
 })
 
-export const sample = Command.make("sample", flags, (given) =>
-  Effect.flatMap(pipeline, ({ Devices }) =>
-    run(given).pipe(Effect.scoped, Effect.provide(Devices.layer), refusing)
-  )
-).pipe(
+export const sample = Command.make("sample", flags, (given) => refusing(onDevice(run(given)))).pipe(
   Command.withDescription(
     Flags.paragraphs(
       "Make samples with a trained network: PNG files and a grid of them, or the denoising as a strip or a moving picture"

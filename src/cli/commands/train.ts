@@ -66,14 +66,7 @@ const gather = Effect.fnUntraced(function* (given: Given, file: string | undefin
   const told = [
     ...(file === undefined ? [] : Configuration.ofFile(yield* fieldsOf(file), file)),
     ...(yield* Configuration.ofEnvironment(prefix, process.env)),
-    ...(["data", "network", "steps", "batch", "seed"] as const).flatMap((name) =>
-      Option.match(given[name] as Option.Option<unknown>, {
-        onNone: () => [],
-        onSome: (value): ReadonlyArray<Configuration.Told> => [
-          { path: [name], value, from: `--${name}` }
-        ]
-      })
-    ),
+    ...Configuration.ofFlags(given, ["data", "network", "steps", "batch", "seed"]),
     ...(yield* Configuration.ofSet(given.set))
   ]
   const defaults: Configuration.Configuration = {

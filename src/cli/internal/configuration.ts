@@ -6,6 +6,7 @@
  */
 import type * as CliError from "effect/cli/CliError"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { type Fields, isFields, valueOf } from "./fields.ts"
 import { refuse } from "./refusal.ts"
 
@@ -97,6 +98,18 @@ export const ofEnvironment = (
         )
     ),
     byDepth
+  )
+
+/** What is told by flags that are called as fields are. */
+export const ofFlags = <K extends string>(
+  given: Readonly<Record<K, Option.Option<unknown>>>,
+  names: ReadonlyArray<K>
+): ReadonlyArray<Told> =>
+  names.flatMap((name) =>
+    Option.match(given[name], {
+      onNone: () => [],
+      onSome: (value) => [{ path: [name], value, from: `--${name}` }]
+    })
   )
 
 /** What is told by `--set`. */

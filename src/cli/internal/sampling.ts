@@ -2,7 +2,6 @@
 import type * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Configuration from "./configuration.ts"
 import type { Fields } from "./fields.ts"
 import * as Flags from "./flags.ts"
@@ -41,14 +40,7 @@ type Given = Command.Command.Config.Infer<typeof flags>
 export const asked = Effect.fnUntraced(function* (given: Given) {
   const { Samplers } = yield* pipeline
   const told = [
-    ...(["sampler", "plan", "steps", "guidance"] as const).flatMap((name) =>
-      Option.match(given[name] as Option.Option<unknown>, {
-        onNone: () => [],
-        onSome: (value): ReadonlyArray<Configuration.Told> => [
-          { path: [name], value, from: `--${name}` }
-        ]
-      })
-    ),
+    ...Configuration.ofFlags(given, ["sampler", "plan", "steps", "guidance"]),
     ...(yield* Configuration.ofSet(given.set))
   ]
   const defaults = { fields: (yield* Samplers.parse({})) as Fields, origins: {} }
