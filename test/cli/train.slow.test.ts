@@ -86,6 +86,8 @@ describe.concurrent("a run", () => {
             if (sent || !stdout.includes('"Step"')) return
             sent = true
             child.kill(signal)
+            // npm sends its children once more what the terminal sent to all
+            setTimeout(() => child.kill(signal), 3)
           }
         }
       )

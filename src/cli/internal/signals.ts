@@ -36,15 +36,25 @@ export const first: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Eff
 )
 
 /**
+ * Milliseconds within which a second signal is the first: npm sends to what it has started what a terminal has sent to that already.
+ */
+const together = 500
+
+/**
  * Runs the program that the process is. The first signal interrupts it, unless it is taken ({@link first}); the second ends the process at
  * once.
  */
 export const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   let received: keyof typeof codes | undefined
+  let at = 0
   const listeners = names.map((signal) => {
     const listener = () => {
-      if (received !== undefined) process.exit(codes[signal])
+      if (received !== undefined) {
+        if (performance.now() - at < together) return
+        process.exit(codes[signal])
+      }
       received = signal
+      at = performance.now()
       if (taker === undefined) fiber.interruptUnsafe(fiber.id)
       else taker()
     }
