@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Denoise } from "../../Pipeline/index.ts"
+import * as Configuration from "../internal/configuration.ts"
 import * as Flags from "../internal/flags.ts"
 import { onDevice, pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
@@ -27,6 +28,9 @@ const flags = {
   steps: Flags.text("steps", "n,n,…", "Steps from there to no noise; 1,5,20 unless told"),
   count: Flags.count("count", "Images, the first ones; 16 unless told"),
   sampler: Sampling.ddim,
+  set: Flags.set(
+    "An option of the sampler or the data, such as sampler.eta=0.5 or data.size=32; may be repeated"
+  ),
   seed: Flags.whole("seed", "Of the noise; 0 unless told"),
   batch: Flags.count("batch", "Images at once; 16 unless told"),
   lpips: Flags.text(
@@ -58,12 +62,18 @@ const numbersOf = Effect.fnUntraced(function* (name: string, given: Option.Optio
 })
 
 const run = Effect.fnUntraced(function* (given: Given) {
-  const { Denoise, Evaluate, Files, Lpips, Model, Progress, Samplers } = yield* pipeline
+  const { Denoise, Files, Lpips, Model, Progress } = yield* pipeline
   const silent = given.quiet || given.json
   const say = (text: string) => (silent ? Effect.void : Console.log(text))
   const runs = yield* Runs.named(given.runs)
   yield* Runs.checkWritable(runs)
   if (Option.isSome(given.out)) yield* Files.writable(given.out.value, "folder")
+  const [ofData, rest] = Configuration.parted(given.set, "data")
+  const [ofSampler, others] = Configuration.parted(rest, "sampler")
+  const [other] = Object.keys(others)
+  if (other !== undefined) {
+    return yield* refuse(`--set ${other}: only fields of sampler and of data are told here`)
+  }
   const { fallback } = given
   const subjects = yield* Effect.forEach(runs, ({ folder, name }) =>
     Effect.map(
@@ -71,13 +81,8 @@ const run = Effect.fnUntraced(function* (given: Given) {
       (model) => Denoise.ofModel(name, model)
     )
   )
-  const config = Option.isSome(given.data)
-    ? given.data.value
-    : yield* Evaluate.dataOf(runs[0].folder, { fallback })
-  const { train, test } = yield* Evaluate.open(config)
-  const { sampler } = yield* Samplers.make({
-    sampler: Option.getOrElse(given.sampler, () => "ddim")
-  })
+  const { train, test } = yield* Runs.dataOf(runs, { ...given, set: ofData })
+  const { sampler } = yield* Sampling.alone(given.sampler, ofSampler)
   const lpips = Option.isSome(given.lpips)
     ? (yield* Lpips.make({
         backbone: "alex",

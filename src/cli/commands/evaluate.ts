@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Evaluate } from "../../Pipeline/index.ts"
+import * as Configuration from "../internal/configuration.ts"
 import * as Flags from "../internal/flags.ts"
 import * as Judge from "../internal/judge.ts"
 import { onDevice, pipeline } from "../internal/pipeline.ts"
@@ -39,6 +40,9 @@ const flags = {
   seed: Flags.whole("seed", "Of the samples; 0 unless told"),
   batch: Flags.count("batch", "Samples at once; 64 unless told, or all where they are fewer"),
   ...Sampling.flags,
+  set: Flags.set(
+    "An option of the sampler, the plan or the data, such as sampler.eta=0.5 or data.size=32; may be repeated"
+  ),
   ...Sampling.weights,
   out: Flags.path("out", "file.json", "Write the evaluation of all runs together there, too"),
   json: Flags.json,
@@ -54,7 +58,8 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const runs = yield* Runs.named(given.runs)
   yield* Runs.checkWritable(runs)
   if (Option.isSome(given.out)) yield* Files.writable(given.out.value, "file")
-  const how = yield* Sampling.asked(given)
+  const [ofData, ofSampling] = Configuration.parted(given.set, "data")
+  const how = yield* Sampling.asked({ ...given, set: ofSampling })
   const count = Option.getOrElse(given.count, () => 1000)
   const batch = Option.getOrElse(given.batch, () => Math.min(64, count))
   const subjects = yield* Effect.forEach(runs, ({ folder, name }) =>
@@ -66,10 +71,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
       ...Flags.option("average", given.weights)
     })
   )
-  const config = Option.isSome(given.data)
-    ? given.data.value
-    : yield* Evaluate.dataOf(runs[0].folder, { fallback: given.fallback })
-  const parts = yield* Evaluate.open(config)
+  const parts = yield* Runs.dataOf(runs, { ...given, set: ofData })
   const extractor = Option.isSome(given.inception)
     ? yield* Inception.extractor(yield* Inception.load(given.inception.value))
     : undefined

@@ -22,12 +22,16 @@ const flags = {
   data: Flags.path(
     "data",
     "spec",
-    "What is learnt: digits, mnist:path, images:folder … (see odeon data list)"
+    "What is learnt: digits (unless told), mnist:path, images:folder … (see odeon data list)"
   ),
-  network: Flags.text("network", "name", "A preset, such as cunet; odeon networks lists all"),
-  steps: Flags.whole("steps", "Updates; rates that fall do so until then"),
-  batch: Flags.whole("batch", "Items at once"),
-  seed: Flags.whole("seed", "Of everything random"),
+  network: Flags.text(
+    "network",
+    "name",
+    "A preset, cunet-small unless told; odeon networks lists all"
+  ),
+  steps: Flags.whole("steps", "Updates, 10000 unless told; rates that fall do so until then"),
+  batch: Flags.whole("batch", "Items at once; 64 unless told"),
+  seed: Flags.whole("seed", "Of everything random; 0 unless told"),
   set: Flags.set(
     "Any field of the configuration, by its path, with a value in JSON or a word, such as network.width=8; may be repeated"
   ),
@@ -195,8 +199,8 @@ export const train = Command.make("train", flags, (given) => refusing(run(given)
     },
     {
       command:
-        "odeon train --data mnist:data/mnist --set network.width=32 --set rate.rate=3e-4 --minutes 30 --out runs/mnist",
-      description: "Half an hour on MNIST, with other fields than the defaults"
+        "odeon train --data mnist --set conditional=true --set network.width=16 --set rate.rate=3e-4 --minutes 30 --out runs/mnist",
+      description: "Half an hour on MNIST, told the classes, with other fields than the defaults"
     },
     { command: "odeon train --out runs/mnist --resume", description: "Go on where it ended" },
     {

@@ -127,6 +127,19 @@ export const ofSet = (
     byDepth
   )
 
+/** What is told by `--set` of one field, and of the others. */
+export const parted = (
+  set: Readonly<Record<string, string>>,
+  field: string
+): readonly [own: Readonly<Record<string, string>>, rest: Readonly<Record<string, string>>] => {
+  const isOwn = ([path]: readonly [string, string]) => path.split(".")[0] === field
+  const all = Object.entries(set)
+  return [
+    Object.fromEntries(all.filter(isOwn)),
+    Object.fromEntries(all.filter((each) => !isOwn(each)))
+  ]
+}
+
 /** Names the source of what a schema refuses, as in `what: path: why`. */
 export const naming =
   (what: string, configuration: Configuration) =>

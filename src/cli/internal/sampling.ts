@@ -2,6 +2,7 @@
 import type * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Configuration from "./configuration.ts"
 import type { Fields } from "./fields.ts"
 import * as Flags from "./flags.ts"
@@ -51,3 +52,10 @@ export const asked = Effect.fnUntraced(function* (given: Given) {
   )
   return yield* Samplers.make(config)
 })
+
+/** A sampler that goes along a plan that is told otherwise: {@link ddim}, and fields of `sampler`. */
+export const alone = (sampler: Option.Option<string>, set: Readonly<Record<string, string>>) => {
+  const none = Option.none<never>()
+  const name = Option.orElseSome(sampler, () => "ddim")
+  return asked({ sampler: name, set, plan: none, steps: none, guidance: none })
+}
