@@ -3,7 +3,7 @@
  * longer, and draws better.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Console, Effect, Layer, Stream } from "effect"
+import { Console, Effect, Stream } from "effect"
 import { Device } from "../src/Device/index.ts"
 import {
   Denoise,
@@ -61,6 +61,6 @@ const report = Effect.gen(function* () {
 
 Effect.all([train, sample, evaluate, denoise, report]).pipe(
   Effect.scoped,
-  Effect.provide(Layer.merge(Device.layerAuto, NodeServices.layer)),
+  Effect.provide([Device.layerAuto, NodeServices.layer]),
   NodeRuntime.runMain
 )

@@ -74,7 +74,10 @@ describe("odeon denoise", () => {
       [[at("none")], /none: there is no such file or folder/],
       [[one, "--levels", "0.1,,0.2"], /--levels: 0\.1,,0\.2 are no numbers/],
       [[one, "--set", "plan=karras"], /--set plan: only fields of sampler and of data/],
-      [[one, "--set", "data.limitt=8"], /data: limitt: there is no such field; did you mean "limit"/],
+      [
+        [one, "--set", "data.limitt=8"],
+        /data: limitt: there is no such field; did you mean "limit"/
+      ],
       [[one, "--steps", "1,5,1"], /steps: 1 is there twice/],
       [[one, "--lpips", at("none.safetensors")], /none\.safetensors/]
     ] as const
