@@ -75,7 +75,8 @@ describe.concurrent("a run", () => {
 
   for (const [signal, code] of [
     ["SIGINT", 130],
-    ["SIGTERM", 143]
+    ["SIGTERM", 143],
+    ["SIGHUP", 129]
   ] as const) {
     it(`ends by ${signal} with a checkpoint, and says how to go on`, async () => {
       let sent = false

@@ -188,7 +188,7 @@ export const train = Command.make("train", flags, (given) => refusing(run(given)
     Flags.paragraphs(
       "Train a network. The run's folder holds its configuration, checkpoints, a history and grids of samples.",
       `Arguments go before the environment, the environment before the file of --config, and that before the defaults. In the environment the field dropLabels is ${prefix}DROP_LABELS, and network.width ${prefix}NETWORK__WIDTH. --print-config shows all fields, and who told them.`,
-      "Ctrl-C ends after the step at hand, with a checkpoint, from which --resume goes on, bit for bit; once more ends at once. OTEL_EXPORTER_OTLP_ENDPOINT sends metrics and traces there; ODEON_DEVICE chooses the device."
+      "Ctrl-C ends after the step at hand, with a checkpoint, from which --resume goes on, bit for bit, and so does the end of the terminal; Ctrl-C once more ends at once. OTEL_EXPORTER_OTLP_ENDPOINT sends metrics and traces there; ODEON_DEVICE chooses the device."
     )
   ),
   Command.withShortDescription("Train a network"),

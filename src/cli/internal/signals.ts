@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 
-/** The exit codes are 128 and the signals' numbers. */
-const codes = { SIGINT: 130, SIGTERM: 143 } as const
+/** The exit codes are 128 and the signals' numbers. SIGHUP comes when a terminal is closed or a connection breaks. */
+const codes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
 const names = Object.keys(codes) as ReadonlyArray<keyof typeof codes>
 
