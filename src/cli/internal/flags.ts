@@ -26,7 +26,7 @@ const filled = (name: string, metavar: string, description: string) =>
 export const text = (name: string, metavar: string, description: string) =>
   Flag.optional(filled(name, metavar, description))
 
-/** A path where `~` is the home, as it is to shells, unless something such as `--out=` or `mnist:` stands before it. */
+/** A path in which `~` is the home: shells see to that only where nothing such as `--out=` or `mnist:` stands before it. */
 export const atHome = (path: string): string =>
   path.replace(/^([\w-]{2,}:)?~(?=$|[/\\])/, (_, kind = "") => kind + Os.homedir())
 
