@@ -21,7 +21,8 @@ describe("the configuration of a training", () => {
       ODEON_TRAIN_BATCH: "4",
       ODEON_TRAIN_STEPS: "50",
       ODEON_TRAIN_NETWORK__WIDTH: "16",
-      ODEON_TRAIN_DROP_LABELS: "0.25"
+      ODEON_TRAIN_DROP_LABELS: "0.25",
+      ODEON_TRAIN_CLIP: ""
     }
     const { status, stdout, stderr } = await started([...given, "--print-config"], { env })
     expect(status).toBe(0)

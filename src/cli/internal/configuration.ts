@@ -79,14 +79,14 @@ export const ofFile = (fields: Fields, from: string): ReadonlyArray<Told> =>
 const camel = (name: string): string =>
   name.toLowerCase().replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 
-/** The variables of an environment that begin so: two underscores stand for a dot, one for a capital letter. */
+/** The variables of an environment that begin so: two underscores stand for a dot, one for a capital letter. An empty one tells nothing. */
 export const ofEnvironment = (
   prefix: string,
   environment: Readonly<Record<string, string | undefined>>
 ): Effect.Effect<ReadonlyArray<Told>, CliError.UserError> =>
   Effect.map(
     Effect.forEach(
-      Object.entries(environment).filter(([name]) => name.startsWith(prefix)),
+      Object.entries(environment).filter(([name, text]) => name.startsWith(prefix) && text),
       ([name, text = ""]) =>
         Effect.map(
           valueOf(name, text),
