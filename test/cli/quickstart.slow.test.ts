@@ -19,7 +19,12 @@ it("quickstart trains two networks, compares them and writes a report", {
   expect(Number(accuracy)).toBeGreaterThan(97)
   // how far it is can be seen all the time
   expect(stdout).toContain(`trains a classifier on digits, and keeps it in ${at("cache", "odeon")}`)
-  for (const shown of ["300/300 (100 %)", "cunet: FID ", "unet 20/20 (100 %)", "unet, ε = 0.4, "])
+  for (const shown of [
+    "300/300 (100 %)",
+    "digits 4096/4096 (100 %)",
+    "cunet: FID ",
+    "unet, ε = 0.4, "
+  ])
     expect(stdout).toContain(shown)
   // the table has both networks and real images
   for (const name of ["real", "cunet", "unet"])
