@@ -96,14 +96,13 @@ export const evaluation: Progress.View<Evaluate.Event> = () => (event) => {
 
 /** How far an experiment of denoising is. */
 export const denoising: Progress.View<Denoise.Event> = () => (event) => {
-  if (event._tag === "Finished") return { lines: [] }
+  if (event._tag !== "Measured") return { lines: [] }
   const { model, chain, done, total } = event
   const { noise, steps, best } = chain
   const { psnr } = chain.chain[best.estimate - 1].estimate
+  const found = Number.isFinite(psnr) ? `${psnr.toFixed(2)} dB` : "diverges"
   return {
-    lines: [
-      `${model}, ε = ${noise}, ${steps} ${steps === 1 ? "step" : "steps"}: ${psnr.toFixed(2)} dB`
-    ],
+    lines: [`${model}, ε = ${noise}, ${steps} ${steps === 1 ? "step" : "steps"}: ${found}`],
     fraction: done / total,
     before: `${done}/${total}`
   }
