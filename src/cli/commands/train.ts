@@ -141,6 +141,8 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const { Devices, Experiment, Files, Progress, Run, Telemetry } = library
   yield* Files.writable(folder, "folder")
   const experiment = yield* Experiment.make(config)
+  // large networks take a while to compile
+  if (!given.quiet && !given.json) yield* Console.log(`run ${folder}`)
   const signal = yield* Signals.first
   const left = Effect.suspend(() =>
     minutes === undefined
