@@ -20,7 +20,9 @@ describe.concurrent("a run", () => {
     const keep = ["--keep", "1", "--keep-every", "10"]
     const first = await odeon([...tiny, "--steps", "12", "--checkpoint-every", "5", ...keep])
     expect(first).toMatchObject({ status: 0, stderr: "" })
-    expect(first.stdout).toMatch(/^run runs\/digits-unet\nunet on digits: 3,453 parameters, compiled in /)
+    expect(first.stdout).toMatch(
+      /^run runs\/digits-unet\nunet on digits: 3,453 parameters, compiled in /
+    )
     expect(first.stdout).toMatch(/\n12\/12 \(100 %\) {2}loss .*\n/)
     expect(first.stdout).toMatch(/\n12 steps, 0:\d\d; loss \d/)
     const run = "runs/digits-unet"
