@@ -1,13 +1,12 @@
 /**
  * A noise schedule of one's own: its laws, and a training with it beside one with the cosine schedule.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, Stream } from "effect"
 import { Device } from "../src/Device/index.ts"
 import { Schedule } from "../src/Diffusion/index.ts"
 import { ScheduleLaws } from "../src/Laws/index.ts"
-import { Ema, LearningRate, Model, Optimizer, Points, Train } from "../src/Pipeline/index.ts"
-import * as Chart from "./support/chart.ts"
+import { Chart, Ema, LearningRate, Model, Optimizer, Points, Train } from "../src/Pipeline/index.ts"
 import * as Plane from "./support/plane.ts"
 
 // log-SNR falls as a straight line would, but lingers halfway, where there is most to learn: λ = 8 − 16 t + 2.2 sin 2πt
@@ -47,20 +46,21 @@ const trial = Effect.gen(function* () {
 const main = Effect.gen(function* () {
   ScheduleLaws.check(lingering)
   yield* Console.log(`${lingering.name}: all laws hold`)
-  const layers = []
+  const series = []
   for (const schedule of [lingering, Schedule.cosine()]) {
     const { data } = yield* Effect.provide(trial, Schedule.layer(schedule))
     const axis = (which: number) => data.filter((_, i) => i % 2 === which)
-    layers.push(Chart.layer("point", schedule.name, axis(0), axis(1)))
+    series.push({ name: schedule.name, x: axis(0), y: axis(1) })
     yield* Console.log(`${schedule.name}: trained and sampled`)
   }
-  const path = yield* Chart.write("out/custom-schedule.svg", {
-    title: "Two moons by two schedules",
-    width: 480,
-    height: 360,
-    layer: layers
-  })
-  yield* Console.log(`Drawn in ${path}`)
+  const title = "Two moons by two schedules"
+  const chart = Chart.scatter({ title, x: "x", y: "y", square: true, series })
+  yield* Chart.write("out/custom-schedule.svg", chart)
+  yield* Console.log("Drawn in out/custom-schedule.svg")
 })
 
-main.pipe(Effect.scoped, Effect.provide(Device.layerAuto), NodeRuntime.runMain)
+main.pipe(
+  Effect.scoped,
+  Effect.provide([Device.layerAuto, NodeServices.layer]),
+  NodeRuntime.runMain
+)

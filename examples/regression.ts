@@ -4,11 +4,11 @@
  * Everything above `main` is pure: it describes what is to be computed. `main` hands the description to
  * a device, which compiles the training step into a loop and runs it.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect } from "effect"
 import { Device } from "../src/Device/index.ts"
+import { Chart } from "../src/Pipeline/index.ts"
 import { Gradient, Loss, Program, Random, Tensor, Tree } from "../src/Tensor/index.ts"
-import * as Chart from "./support/chart.ts"
 
 const steps = 2000
 
@@ -71,16 +71,21 @@ const main = Effect.gen(function* () {
   const x = Tensor.reshape(Tensor.linspace(-4, 4, 200), [200, 1])
   const learnt = network(Program.constants(weights), x)
   const shown = yield* device.evaluate({ x, learnt, points: sample(Random.key(2)) })
-  const path = yield* Chart.write("out/regression.svg", {
+  const chart = Chart.scatter({
     title: "A network learns sin 2x + x/2",
-    width: 480,
-    height: 300,
-    layer: [
-      Chart.layer("point", "samples", shown.points.x.data, shown.points.y.data),
-      Chart.layer("line", "network", shown.x.data, shown.learnt.data)
+    x: "x",
+    y: "y",
+    series: [
+      { name: "samples", x: shown.points.x.data, y: shown.points.y.data },
+      { name: "network", x: shown.x.data, y: shown.learnt.data }
     ]
   })
-  yield* Console.log(`Drawn in ${path}`)
+  yield* Chart.write("out/regression.svg", chart)
+  yield* Console.log("Drawn in out/regression.svg")
 })
 
-main.pipe(Effect.scoped, Effect.provide(Device.layerAuto), NodeRuntime.runMain)
+main.pipe(
+  Effect.scoped,
+  Effect.provide([Device.layerAuto, NodeServices.layer]),
+  NodeRuntime.runMain
+)

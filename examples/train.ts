@@ -4,7 +4,7 @@
  * What the command line does is these few lines, over the same values.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Console, Effect, Layer, Stream } from "effect"
+import { Console, Effect, Stream } from "effect"
 import { Device } from "../src/Device/index.ts"
 import { Schedule } from "../src/Diffusion/index.ts"
 import { CUNet } from "../src/Layer/index.ts"
@@ -52,6 +52,6 @@ const main = Effect.gen(function* () {
 
 main.pipe(
   Effect.scoped,
-  Effect.provide(Layer.merge(Device.layerAuto, NodeServices.layer)),
+  Effect.provide([Device.layerAuto, NodeServices.layer]),
   NodeRuntime.runMain
 )

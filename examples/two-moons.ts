@@ -3,14 +3,14 @@
  *
  * The schedule, what the network predicts and the sampler are values: change one, and run it again.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect } from "effect"
 import { Device } from "../src/Device/index.ts"
 import { Denoiser, Dpm, Noise, Objective, Plan, Sampler, Schedule } from "../src/Diffusion/index.ts"
 import { Dense, Embedding, Initializer, Layer, Parameter } from "../src/Layer/index.ts"
+import { Chart } from "../src/Pipeline/index.ts"
 import { Gradient, Program, Random, Tensor } from "../src/Tensor/index.ts"
 import * as Adam from "./support/adam.ts"
-import * as Chart from "./support/chart.ts"
 import { type Points, twoMoons } from "./support/points.ts"
 
 const [steps, batch, width] = [2400, 256, 128]
@@ -73,15 +73,21 @@ const main = Effect.gen(function* () {
   const shown = yield* device.evaluate({ x, fresh: twoMoons(Random.key(3), 1000) })
   const points = (name: string, { data }: typeof shown.fresh) => {
     const of = (axis: number) => data.filter((_, i) => i % 2 === axis)
-    return Chart.layer("point", name, of(0), of(1))
+    return { name, x: of(0), y: of(1) }
   }
-  const path = yield* Chart.write("out/two-moons.svg", {
+  const chart = Chart.scatter({
     title: "Two moons",
-    width: 480,
-    height: 360,
-    layer: [points("data", shown.fresh), points("samples", shown.x as typeof shown.fresh)]
+    x: "x",
+    y: "y",
+    square: true,
+    series: [points("data", shown.fresh), points("samples", shown.x as typeof shown.fresh)]
   })
-  yield* Console.log(`Drawn in ${path}`)
+  yield* Chart.write("out/two-moons.svg", chart)
+  yield* Console.log("Drawn in out/two-moons.svg")
 })
 
-main.pipe(Effect.scoped, Effect.provide(Device.layerAuto), NodeRuntime.runMain)
+main.pipe(
+  Effect.scoped,
+  Effect.provide([Device.layerAuto, NodeServices.layer]),
+  NodeRuntime.runMain
+)

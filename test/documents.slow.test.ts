@@ -202,6 +202,17 @@ describe("examples", () => {
     expect(read("out/digits.png").subarray(1, 4).toString()).toBe("PNG")
   })
 
+  it("pipeline.ts does what the commands do", { timeout: 180_000 }, () => {
+    const { stdout, read } = example("pipeline.ts", "20")
+    expect(stdout).toMatch(/\n20 steps, /)
+    for (const table of [/^model +FID +KID/m, /^digits +\d/m]) expect(stdout).toMatch(table)
+    expect(read("out/samples/000039.png").subarray(1, 4).toString()).toBe("PNG")
+    const page = read("out/digits.html").toString()
+    for (const section of ["Training", "Quality and cost", "Denoising"]) {
+      expect(page).toContain(`>${section}<`)
+    }
+  })
+
   it("custom-schedule.ts verifies a schedule, and trains with it", { timeout: 120_000 }, () => {
     const { stdout, read } = example("custom-schedule.ts")
     expect(stdout).toContain("lingering: all laws hold")

@@ -439,24 +439,28 @@ const published = {
   downsamplePadding: 0
 } as const
 
+const compared = {
+  channels: 3,
+  layout: "lucidrains",
+  order: "post",
+  conditioning: "scaleShift",
+  timeActivation: "gelu"
+} as const
+
 /**
  * Published configurations: `unet`, the U-Net that the continuous U-Net is compared with; and the networks of Ho et al. 2020 as
- * diffusers publishes them, `ddpm-cifar10` and `ddpm-celebahq`.
+ * diffusers publishes them, `ddpm-cifar10` and `ddpm-celebahq`. Besides, `unet-small`, of the same channels as `CUNet`'s `cunet-small`.
  *
  * @since 0.1.0
  * @category presets
  */
 export const presets = {
   unet: {
-    channels: 3,
+    ...compared,
     width: 64,
     multipliers: [1, 2, 4, 8],
-    layout: "lucidrains",
     attention: ["linear", "linear", "linear", "full"],
-    middleAttention: "full",
-    order: "post",
-    conditioning: "scaleShift",
-    timeActivation: "gelu"
+    middleAttention: "full"
   },
   "ddpm-cifar10": {
     ...published,
@@ -471,5 +475,13 @@ export const presets = {
     multipliers: [1, 1, 2, 2, 4, 4],
     attention: ["none", "none", "none", "none", "block", "none"],
     size: 256
+  },
+  "unet-small": {
+    ...compared,
+    channels: 1,
+    width: 16,
+    multipliers: [1, 2, 4],
+    attention: ["none", "none", "none"],
+    middleAttention: "none"
   }
 } as const satisfies Record<string, Options>

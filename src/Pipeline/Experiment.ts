@@ -4,7 +4,7 @@
  * ```json
  * {
  *   "data": "digits",
- *   "network": { "name": "cunet", "width": 8, "levels": 2 },
+ *   "network": { "name": "cunet-small", "width": 16 },
  *   "schedule": "cosine",
  *   "prediction": "v",
  *   "optimizer": { "name": "adamw" },
@@ -23,7 +23,7 @@ import { isDeepStrictEqual } from "node:util"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Denoiser, Named, Schedule, TimeDensity } from "../Diffusion/index.ts"
-import { Parameter } from "../Layer/index.ts"
+import { LayerError, Parameter } from "../Layer/index.ts"
 import type * as Dataset from "./Dataset.ts"
 import * as Datasets from "./Datasets.ts"
 import * as Ema from "./Ema.ts"
@@ -51,13 +51,7 @@ export const Config = Schema.Struct({
   /** See `Datasets.Config`. */
   data: withDefault(Datasets.Config, "digits"),
   /** A preset (see `Networks.presets`), and its fields; `channels`, `size` and, where labels are told, `classes` are those of the data. */
-  network: withDefault(NamedOptions, {
-    name: "cunet",
-    width: 8,
-    levels: 2,
-    attention: "none",
-    integrator: { method: "midpoint", steps: 1, adjoint: "direct" }
-  }),
+  network: withDefault(NamedOptions, "cunet-small"),
   /** Whether the network is told each item's class. */
   conditional: withDefault(Schema.Boolean, false),
   /** How often it is told none instead, for guidance; of conditional networks alone. */
@@ -157,6 +151,28 @@ export interface Experiment extends Denoising {
 export const parse = (options: unknown): Effect.Effect<Config, TrainError> =>
   decode("experiment", Config, options)
 
+/** What the data say of a network. */
+const ofData = ["channels", "dimensions", "size", "classes"]
+
+/** A size that can be halved as often as anybody wants. */
+const anySize = 2 ** 20
+
+/**
+ * A configuration with all fields of its network, those of the preset and defaults alike, but for what the data will say. Fails with
+ * `ConfigError` for what makes no network.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const complete = Effect.fnUntraced(function* (config: Config) {
+  const { name, options } = apart(config.network)
+  const network = yield* Networks.preset(name, { size: anySize, ...options } as never)
+  const fields = Object.entries(network.config).filter(
+    ([field]) => field in options || !ofData.includes(field)
+  )
+  return { ...config, network: { name, ...Object.fromEntries(fields) } } satisfies Config
+})
+
 /**
  * The network of a configuration that is complete, its schedule, and what it predicts.
  *
@@ -215,8 +231,21 @@ const fitted = (config: Config, { shape, classes, name }: Dataset.Dataset): Conf
       `network.${field}: ${JSON.stringify(given)} is not that of ${name}, ${JSON.stringify(value)}: leave it out`
     )
   }
-  return { ...config, network: { ...network.options, ...own, name: network.name } }
+  // what a preset says today is part of what was trained
+  const preset = Networks.isName(network.name) ? Networks.presets[network.name].options : {}
+  return { ...config, network: { ...preset, ...network.options, ...own, name: network.name } }
 }
+
+/** Says what becomes of images whose size a network does not take. */
+const fitting =
+  ({ shape, name }: Dataset.Dataset) =>
+  <E extends { readonly _tag: string }>(error: E | LayerError.ConfigError) =>
+    error instanceof LayerError.ConfigError && error.path === "size" && shape.length === 3
+      ? new LayerError.ConfigError({
+          ...error,
+          message: `${error.message}; bring those of ${name} to one by data.pad or data.size, or take a network that halves them less often`
+        })
+      : error
 
 /**
  * An experiment from a configuration: its data are opened, its network is made. Fails with an error that names what is wrong with it.
@@ -233,7 +262,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const given = yield* parse(options)
   const data = yield* Datasets.open(given.data)
   const config = yield* attempt(() => fitted(given, data))
-  const model = yield* denoising(config)
+  const model = yield* Effect.mapError(denoising(config), fitting(data))
   const training = yield* attempt(() => trainingOf(config, data, model))
   return { config, data, ...model, training } satisfies Experiment
 })

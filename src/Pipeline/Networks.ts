@@ -70,7 +70,9 @@ const about: Readonly<Record<Name, string>> = {
   "cunet-public": "the continuous U-Net of the public code, whose times nothing uses",
   "cunet-public-time": "the same with its times in use",
   "cunet-audio": "the continuous U-Net for signals, one spatial axis",
-  "cunet-volume": "the continuous U-Net for volumes, three spatial axes"
+  "cunet-volume": "the continuous U-Net for volumes, three spatial axes",
+  "cunet-small": "a small continuous U-Net, for images of 28×28 and such like",
+  "unet-small": "a U-Net of the same channels as cunet-small"
 }
 
 /**

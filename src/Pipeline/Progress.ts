@@ -122,7 +122,8 @@ export const run: View<Event> = () => {
       case "Ended": {
         ended = true
         const { stopped, seconds } = event
-        const all = `${stopped ? `stopped after ${Meter.count(event.step)} of ` : ""}${Meter.count(steps)} steps`
+        // there may be more than were asked for now
+        const all = `${stopped ? `stopped after ${Meter.count(event.step)} of ${Meter.count(steps)}` : Meter.count(event.step)} steps`
         const last = seen === 0 ? "" : `; loss ${Meter.figure(loss.get())}`
         return shown(now, [`${all}, ${Meter.duration(seconds)}${last}`])
       }

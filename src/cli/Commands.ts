@@ -32,7 +32,7 @@ export const odeon = Command.make("odeon").pipe(
   Command.withDescription(
     Flags.paragraphs(
       "Diffusion models with continuous U-Nets.",
-      "Exit codes: 0 all went well; 1 it failed, which a line on stderr explains; 130 or 143 it was interrupted, by Ctrl-C or by SIGTERM; 141 the reader of its output left."
+      "Exit codes: 0 all went well; 1 it failed, which a line on stderr explains; 130, 143 or 129 it was interrupted, by Ctrl-C, SIGTERM or the end of its terminal; 141 the reader of its output left."
     )
   ),
   Command.withShortDescription("Diffusion models with continuous U-Nets"),

@@ -143,6 +143,34 @@ layer(NodeServices.layer)("an experiment", (it) => {
     })
   )
 
+  it.effect("knows all fields of its network, before its data are there and after", () =>
+    Effect.gen(function* () {
+      for (const name of Object.keys(Networks.presets)) {
+        const given = yield* Experiment.parse({ network: { name, heads: 2 } })
+        const complete = yield* Experiment.complete(given)
+        const { config } = yield* Networks.preset(name, { heads: 2 } as never)
+        const { channels, dimensions, classes, size, ...fields } = config as typeof config & {
+          readonly classes?: number
+        }
+        expect(complete).toEqual({ ...given, network: { name, ...fields } })
+        expect(yield* Experiment.complete(yield* Experiment.parse(complete))).toEqual(complete)
+      }
+      const told = { name: "cunet-small", channels: 1, size: 12 }
+      const { network } = yield* Experiment.complete(yield* Experiment.parse({ network: told }))
+      expect(network).toMatchObject(told)
+      const odd = yield* Experiment.parse({ network: { name: "cunet", width: 3 } })
+      expect((yield* Effect.flip(Experiment.complete(odd))).message).toContain("CUNet: groups: ")
+      // what a preset says is kept, whatever it will say
+      const { config } = yield* Experiment.make({ data: "digits" })
+      expect(config.network).toEqual({
+        ...Networks.presets["cunet-small"].options,
+        name: "cunet-small",
+        dimensions: 2,
+        size: [28, 28]
+      })
+    })
+  )
+
   it("has no field that was not looked at", () => {
     expect([...seen].toSorted()).toEqual(Object.keys(Experiment.Config.fields).toSorted())
   })
@@ -194,6 +222,10 @@ layer(NodeServices.layer)("an experiment", (it) => {
     [
       { network: { ...Tiny.network, selfConditioning: true } },
       "experiment: network.selfConditioning: nothing here tells networks what they estimated before"
+    ],
+    [
+      { network: "unet", data: "digits" },
+      "multiples of 8 can, such as 24 and 32; bring those of digits to one by data.pad or data.size, or take a network that halves them"
     ],
     [{ schedule: "cosin" }, 'there is no "cosin"; did you mean "cosine"?'],
     [{ schedule: { name: "vp", maks: 3 } }, 'did you mean "max"?'],

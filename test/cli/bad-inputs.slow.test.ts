@@ -15,7 +15,7 @@ import * as Dataset from "../../src/Pipeline/Dataset.ts"
 import * as Digits from "../../src/Pipeline/Digits.ts"
 import * as Npy from "../../src/Pipeline/Npy.ts"
 import * as Wav from "../../src/Pipeline/Wav.ts"
-import { type Ended, inFolder, odeon, program } from "../support/cli.ts"
+import { type Ended, inFolder, odeon, program, smallest } from "../support/cli.ts"
 import { perform, write } from "../support/runs.ts"
 
 const { folder, at } = inFolder()
@@ -44,20 +44,11 @@ const refuses = async (args: ReadonlyArray<string>, says: string | RegExp) => {
   expect(contents(folder)).toEqual(before)
 }
 
-const network = {
-  name: "unet",
-  width: 4,
-  multipliers: [1],
-  attention: ["none"],
-  groups: 1,
-  blocks: 1
-}
-
 /** A training of a second. */
 const tiny = (options: Readonly<Record<string, string>> = {}) => {
   const all = { batch: "2", steps: "2", out: at("out"), data: "digits", ...options }
   return [
-    ...["train", "--set", `network=${JSON.stringify(network)}`],
+    ...["train", ...smallest],
     ...Object.entries(all).flatMap(([name, value]) => [`--${name}`, value])
   ]
 }

@@ -135,7 +135,7 @@ describe("odeon cost", () => {
   refuses(
     "a file that is not there",
     ["cunet", "--config", "missing.json"],
-    "odeon: --config: cannot read missing.json: there is no such file or folder"
+    "odeon: cannot read missing.json: there is no such file or folder"
   )
   refuses(
     "a missing name, and says where to read more",

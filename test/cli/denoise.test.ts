@@ -2,6 +2,7 @@
 import * as Fs from "node:fs"
 import * as Effect from "effect/Effect"
 import { beforeAll, describe, expect, it } from "vitest"
+import * as Npy from "../../src/Pipeline/Npy.ts"
 import { inFolder, odeon } from "../support/cli.ts"
 import { perform, write } from "../support/runs.ts"
 
@@ -45,10 +46,38 @@ describe("odeon denoise", () => {
     expect(models[0].chains).toHaveLength(4)
   })
 
+  it("takes what is told of the data and of the sampler, and else the data of the run", async () => {
+    const floats = { dtype: "f4", shape: [4, 28, 28], data: new Float32Array(4 * 784) } as const
+    Fs.writeFileSync(at("black.npy"), Npy.encode(floats))
+    const data = { name: at("black.npy"), range: "0..1" } as const
+    await perform(write(at("moved"), { data, batch: 2 }))
+    Fs.renameSync(at("black.npy"), at("there.npy"))
+    const moved = await odeon("denoise", at("moved"), ...small)
+    expect(moved).toMatchObject({
+      status: 1,
+      stderr: `odeon: cannot read ${at("black.npy")}: there is no such file or folder (what ${at("moved")} learnt; --data or --set data.name tells where that is now)\n`
+    })
+    // the range is still told
+    const found = await odeon(
+      ...["denoise", at("moved"), ...small, "--set", `data.name=${at("there.npy")}`],
+      ...["--set", "sampler.eta=0.5", "--json"]
+    )
+    expect(found).toMatchObject({ status: 0, stderr: "" })
+    const { data: told, sampler } = JSON.parse(found.stdout)
+    expect({ told, sampler }).toEqual({ told: at("there.npy"), sampler: "DDIM, η = 0.5" })
+    const other = await odeon("denoise", at("moved"), ...small, "--data", at("there.npy"))
+    expect(other.stderr).toContain("range")
+  })
+
   it("says in a line what is wrong", async () => {
     const cases = [
       [[at("none")], /none: there is no such file or folder/],
       [[one, "--levels", "0.1,,0.2"], /--levels: 0\.1,,0\.2 are no numbers/],
+      [[one, "--set", "plan=karras"], /--set plan: only fields of sampler and of data/],
+      [
+        [one, "--set", "data.limitt=8"],
+        /data: limitt: there is no such field; did you mean "limit"/
+      ],
       [[one, "--steps", "1,5,1"], /steps: 1 is there twice/],
       [[one, "--lpips", at("none.safetensors")], /none\.safetensors/]
     ] as const

@@ -52,12 +52,13 @@ describe("odeon evaluate", () => {
     const checkpoint = at("one", "checkpoints", name)
     const before = Fs.readdirSync(checkpoint)
     const { status, stdout, stderr } = await odeon(
-      ...["evaluate", checkpoint, ...small, "--weights", "weights", "--json"]
+      ...["evaluate", checkpoint, ...small, "--weights", "weights", "--json"],
+      ...["--set", "data.limit=40", "--set", "sampler=heun"]
     )
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
     const { models, reference, judge } = JSON.parse(stdout)
-    expect(models[0]).toMatchObject({ name, count: 12, network: { steps: 4, evaluations: 2 } })
-    expect(reference).toEqual({ name: "digits", count: 60 })
+    expect(models[0]).toMatchObject({ name, count: 12, network: { steps: 4, evaluations: 3 } })
+    expect(reference).toEqual({ name: "digits", count: 40 })
     expect(judge.classes).toHaveLength(10)
     expect(Fs.readdirSync(checkpoint)).toEqual(before)
   })

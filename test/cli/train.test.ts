@@ -1,5 +1,6 @@
 /** How trainings are configured, and what is refused. */
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 import { describe, expect, it } from "vitest"
 import { inFolder, odeon } from "../support/cli.ts"
 
@@ -20,7 +21,8 @@ describe("the configuration of a training", () => {
       ODEON_TRAIN_BATCH: "4",
       ODEON_TRAIN_STEPS: "50",
       ODEON_TRAIN_NETWORK__WIDTH: "16",
-      ODEON_TRAIN_DROP_LABELS: "0.25"
+      ODEON_TRAIN_DROP_LABELS: "0.25",
+      ODEON_TRAIN_CLIP: ""
     }
     const { status, stdout, stderr } = await started([...given, "--print-config"], { env })
     expect(status).toBe(0)
@@ -31,7 +33,7 @@ describe("the configuration of a training", () => {
       batch: 6,
       clip: null,
       dropLabels: 0.25,
-      network: { name: "unet", width: 16 },
+      network: { name: "unet", width: 16, multipliers: [1, 2, 4, 8], dropout: 0 },
       optimizer: { name: "lion" },
       rate: { name: "constant", rate: 3e-4, warmUp: 200 }
     })
@@ -50,6 +52,7 @@ describe("the configuration of a training", () => {
       dropLabels: "ODEON_TRAIN_DROP_LABELS",
       "network.name": "file.json",
       "network.width": "ODEON_TRAIN_NETWORK__WIDTH",
+      "network.multipliers": "file.json",
       "optimizer.name": "file.json",
       "rate.rate": "--set rate.rate",
       "rate.warmUp": "default"
@@ -100,6 +103,21 @@ describe("the configuration of a training", () => {
     "an option that breaks off",
     ["train", "--set", 'optimizer={"name":'],
     '--set optimizer: {"name": is neither JSON nor a word'
+  )
+  refuses(
+    "a network that there is not",
+    ["train", "--network", "cunet-smal", "--print-config"],
+    'network: there is no "cunet-smal"; did you mean "cunet-small"?'
+  )
+  refuses(
+    "to go on where nothing was begun",
+    ["train", "--out", "nowhere", "--resume"],
+    "nowhere: there is no run to go on with; without --resume one begins"
+  )
+  refuses(
+    "data that are not there, in the home",
+    ["train", "--data", "images:~/odeon-nowhere"],
+    `cannot read ${Os.homedir()}/odeon-nowhere: there is no such file or folder`
   )
   refuses(
     "data that there are not",

@@ -12,6 +12,10 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { afterAll } from "vitest"
 import * as Commands from "../../src/cli/Commands.ts"
+import * as Tiny from "./tiny.ts"
+
+/** The smallest network, as arguments of `train`. */
+export const smallest = ["--set", `network=${JSON.stringify(Tiny.network)}`]
 
 export const program = Path.join(import.meta.dirname, "../../bin/odeon.js")
 

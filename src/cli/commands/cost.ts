@@ -52,7 +52,9 @@ export const cost = Command.make(
   }, refusing)
 ).pipe(
   Command.withDescription(
-    "What a network is made of and costs, layer by layer and in total: parameters, and the multiply-accumulates of one image"
+    Flags.paragraphs(
+      "What a network is made of and costs, layer by layer and in total: parameters, and the multiply-accumulates of one image"
+    )
   ),
   Command.withShortDescription("What a network is made of and costs"),
   Command.withExamples([

@@ -16,7 +16,7 @@ const fetch = Command.make(
   "fetch",
   {
     name: Argument.String("name").pipe(Argument.withDescription("mnist, fashion-mnist or cifar10")),
-    to: Flags.text("to", "folder", "Where the files are to be; data/<name> unless told"),
+    to: Flags.path("to", "folder", "Where the files are to be; data/<name> unless told"),
     mirror: Flags.text(
       "mirror",
       "url",
@@ -33,7 +33,9 @@ const fetch = Command.make(
   }, refusing)
 ).pipe(
   Command.withDescription(
-    "Fetch a data set that is published. What is interrupted goes on where it was; a file has its name when it is whole and right."
+    Flags.paragraphs(
+      "Fetch a data set that is published. What is interrupted goes on where it was; a file has its name when it is whole and right."
+    )
   ),
   Command.withShortDescription("Fetch a data set that is published"),
   Command.withExamples([
@@ -52,14 +54,17 @@ const show = Command.make(
   "show",
   {
     spec: Argument.String("spec").pipe(
-      Argument.withDescription("Such as digits, mnist:path or faces.npz; odeon data list tells all")
+      Argument.withDescription(
+        "Such as digits, mnist:path or faces.npz; odeon data list tells all"
+      ),
+      Argument.map(Flags.atHome)
     ),
     set: Flags.set("An option of the data, such as size=32 or split=test; may be repeated"),
     count: Flags.count(
       "count",
       `How many items to look at: all unless told, or ${some} of data without an end`
     ),
-    grid: Flags.text("grid", "file.png", "Draw the first 64 items there"),
+    grid: Flags.path("grid", "file.png", "Draw the first 64 items there"),
     json: Flags.json
   },
   Effect.fnUntraced(function* ({ spec, set, count, grid, json }) {

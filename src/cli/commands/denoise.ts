@@ -4,16 +4,18 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Denoise, Progress } from "../../Pipeline/index.ts"
+import type { Denoise } from "../../Pipeline/index.ts"
+import * as Configuration from "../internal/configuration.ts"
 import * as Flags from "../internal/flags.ts"
-import { pipeline } from "../internal/pipeline.ts"
+import { onDevice, pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
 import * as Runs from "../internal/runs.ts"
 import * as Sampling from "../internal/sampling.ts"
+import { denoising } from "../internal/views.ts"
 
 const flags = {
   runs: Runs.argument("Folders of runs, or of checkpoints"),
-  data: Flags.text(
+  data: Flags.path(
     "data",
     "spec",
     "Clean images, of which those are taken that were held out, if any; the first run's unless told"
@@ -26,6 +28,9 @@ const flags = {
   steps: Flags.text("steps", "n,n,…", "Steps from there to no noise; 1,5,20 unless told"),
   count: Flags.count("count", "Images, chosen at random, the same ones each time; 16 unless told"),
   sampler: Sampling.ddim,
+  set: Flags.set(
+    "An option of the sampler or the data, such as sampler.eta=0.5 or data.size=32; may be repeated"
+  ),
   seed: Flags.whole("seed", "Of the noise; 0 unless told"),
   batch: Flags.count("batch", "Images at once; 16 unless told"),
   lpips: Flags.text(
@@ -34,7 +39,7 @@ const flags = {
     "Weights of AlexNet and of LPIPS for it, safetensors: that is measured too"
   ),
   ...Sampling.weights,
-  out: Flags.text(
+  out: Flags.path(
     "out",
     "folder",
     "Write what was found of all runs together there, too: denoise.json and denoise.png"
@@ -44,20 +49,6 @@ const flags = {
 }
 
 type Given = Command.Command.Config.Infer<typeof flags>
-
-/** How far an experiment is. */
-const view: Progress.View<Denoise.Event> = () => (event) => {
-  if (event._tag !== "Measured") return { lines: [] }
-  const { model, chain, done, total } = event
-  const { noise, steps, best } = chain
-  const { psnr } = chain.chain[best.estimate - 1].estimate
-  const found = Number.isFinite(psnr) ? `${psnr.toFixed(2)} dB` : "diverges"
-  return {
-    lines: [`${model}, ε = ${noise}, ${steps} ${steps === 1 ? "step" : "steps"}: ${found}`],
-    fraction: done / total,
-    before: `${done}/${total}`
-  }
-}
 
 /** What is told by numbers between commas. */
 const numbersOf = Effect.fnUntraced(function* (name: string, given: Option.Option<string>) {
@@ -71,12 +62,18 @@ const numbersOf = Effect.fnUntraced(function* (name: string, given: Option.Optio
 })
 
 const run = Effect.fnUntraced(function* (given: Given) {
-  const { Denoise, Evaluate, Files, Lpips, Model, Progress, Samplers } = yield* pipeline
+  const { Denoise, Files, Lpips, Model, Progress } = yield* pipeline
   const silent = given.quiet || given.json
   const say = (text: string) => (silent ? Effect.void : Console.log(text))
   const runs = yield* Runs.named(given.runs)
   yield* Runs.checkWritable(runs)
   if (Option.isSome(given.out)) yield* Files.writable(given.out.value, "folder")
+  const [ofData, rest] = Configuration.parted(given.set, "data")
+  const [ofSampler, others] = Configuration.parted(rest, "sampler")
+  const [other] = Object.keys(others)
+  if (other !== undefined) {
+    return yield* refuse(`--set ${other}: only fields of sampler and of data are told here`)
+  }
   const { fallback } = given
   const subjects = yield* Effect.forEach(runs, ({ folder, name }) =>
     Effect.map(
@@ -84,17 +81,12 @@ const run = Effect.fnUntraced(function* (given: Given) {
       (model) => Denoise.ofModel(name, model)
     )
   )
-  const config = Option.isSome(given.data)
-    ? given.data.value
-    : yield* Evaluate.dataOf(runs[0].folder, { fallback })
-  const { train, test } = yield* Evaluate.open(config)
-  const { sampler } = yield* Samplers.make({
-    sampler: Option.getOrElse(given.sampler, () => "ddim")
-  })
+  const { train, test } = yield* Runs.dataOf(runs, { ...given, set: ofData })
+  const { sampler } = yield* Sampling.alone(given.sampler, ofSampler)
   const lpips = Option.isSome(given.lpips)
     ? (yield* Lpips.make({
         backbone: "alex",
-        weights: yield* Lpips.load("alex", given.lpips.value.split(","))
+        weights: yield* Lpips.load("alex", given.lpips.value.split(",").map(Flags.atHome))
       })).distance
     : undefined
   const own: Array<Runs.Run> = []
@@ -116,7 +108,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
       return of === undefined ? Effect.void : Denoise.writeRun(of.folder, event, of.name)
     })
   )
-  const last = yield* Stream.runLast(silent ? events : Progress.autoOf(view)(events))
+  const last = yield* Stream.runLast(silent ? events : Progress.autoOf(denoising)(events))
   const outcome = Option.getOrThrow(last) as Denoise.Finished
   yield* given.json
     ? Console.log(JSON.stringify(Denoise.toJson(outcome.result)))
@@ -129,9 +121,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
 })
 
 export const denoise = Command.make("denoise", flags, (given) =>
-  Effect.flatMap(pipeline, ({ Devices }) =>
-    run(given).pipe(Effect.scoped, Effect.provide(Devices.layer), refusing)
-  )
+  refusing(onDevice(run(given)))
 ).pipe(
   Command.withDescription(
     Flags.paragraphs(

@@ -4,32 +4,35 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Evaluate, Progress } from "../../Pipeline/index.ts"
+import type { Evaluate } from "../../Pipeline/index.ts"
+import * as Configuration from "../internal/configuration.ts"
 import * as Flags from "../internal/flags.ts"
-import { pipeline } from "../internal/pipeline.ts"
+import * as Judge from "../internal/judge.ts"
+import { onDevice, pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
 import * as Runs from "../internal/runs.ts"
 import * as Sampling from "../internal/sampling.ts"
+import { evaluation as shown } from "../internal/views.ts"
 
 const flags = {
   runs: Runs.argument("Folders of runs, or of checkpoints"),
-  data: Flags.text("data", "spec", "Real images; those of the first run unless told"),
+  data: Flags.path("data", "spec", "Real images; those of the first run unless told"),
   count: Flags.count("count", "Samples of each; 1000 unless told"),
   reference: Flags.count(
     "reference",
     "Training images to compare with, at most; 10000 unless told"
   ),
-  inception: Flags.text(
+  inception: Flags.path(
     "inception",
     "file",
     "Inception's weights, safetensors: features are its own then, instead of the classifier's"
   ),
-  classifier: Flags.text(
+  classifier: Flags.path(
     "classifier",
     "file",
     "A classifier that was saved, instead of one trained on the data"
   ),
-  cache: Flags.text(
+  cache: Flags.path(
     "cache",
     "folder",
     "Where trained classifiers stay; the user's cache unless told"
@@ -37,31 +40,16 @@ const flags = {
   seed: Flags.whole("seed", "Of the samples; 0 unless told"),
   batch: Flags.count("batch", "Samples at once; 64 unless told, or all where they are fewer"),
   ...Sampling.flags,
+  set: Flags.set(
+    "An option of the sampler, the plan or the data, such as sampler.eta=0.5 or data.size=32; may be repeated"
+  ),
   ...Sampling.weights,
-  out: Flags.text("out", "file.json", "Write the evaluation of all runs together there, too"),
+  out: Flags.path("out", "file.json", "Write the evaluation of all runs together there, too"),
   json: Flags.json,
   quiet: Flags.yes("quiet", "Print nothing but errors")
 }
 
 type Given = Command.Command.Config.Infer<typeof flags>
-
-/** How far an evaluation is. */
-const view: Progress.View<Evaluate.Event> = () => (event) => {
-  switch (event._tag) {
-    case "Drawn": {
-      const { name, done, total } = event
-      return { lines: [], fraction: done / total, before: `${name} ${done}/${total}` }
-    }
-    case "Measured": {
-      const { name, fid, judgement } = event.figures
-      const told =
-        judgement === undefined ? "" : `, ${(100 * judgement.confident).toFixed(1)} % sure`
-      return { lines: [`${name}: FID ${fid.toPrecision(4)}${told}`] }
-    }
-    case "Finished":
-      return { lines: [] }
-  }
-}
 
 const run = Effect.fnUntraced(function* (given: Given) {
   const { Evaluate, Files, Inception, Progress } = yield* pipeline
@@ -70,7 +58,8 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const runs = yield* Runs.named(given.runs)
   yield* Runs.checkWritable(runs)
   if (Option.isSome(given.out)) yield* Files.writable(given.out.value, "file")
-  const how = yield* Sampling.asked(given)
+  const [ofData, ofSampling] = Configuration.parted(given.set, "data")
+  const how = yield* Sampling.asked({ ...given, set: ofSampling })
   const count = Option.getOrElse(given.count, () => 1000)
   const batch = Option.getOrElse(given.batch, () => Math.min(64, count))
   const subjects = yield* Effect.forEach(runs, ({ folder, name }) =>
@@ -82,10 +71,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
       ...Flags.option("average", given.weights)
     })
   )
-  const config = Option.isSome(given.data)
-    ? given.data.value
-    : yield* Evaluate.dataOf(runs[0].folder, { fallback: given.fallback })
-  const parts = yield* Evaluate.open(config)
+  const parts = yield* Runs.dataOf(runs, { ...given, set: ofData })
   const extractor = Option.isSome(given.inception)
     ? yield* Inception.extractor(yield* Inception.load(given.inception.value))
     : undefined
@@ -95,7 +81,14 @@ const run = Effect.fnUntraced(function* (given: Given) {
       `${parts.train.name}: it has no classes, so that no classifier can learn it: give Inception's weights by --inception`
     )
   }
-  const judge = judged ? yield* judgeOf(given, parts, say) : undefined
+  const { classifier: file, cache } = given
+  const judge = judged
+    ? yield* Judge.make(parts, {
+        ...Flags.option("file", file),
+        ...Flags.option("cache", cache),
+        silent
+      })
+    : undefined
   const options = {
     ...parts,
     judge,
@@ -114,7 +107,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
       return of === undefined ? Effect.void : Evaluate.writeRun(of.folder, event, of.name)
     })
   )
-  const last = yield* Stream.runLast(silent ? events : Progress.autoOf(view)(events))
+  const last = yield* Stream.runLast(silent ? events : Progress.autoOf(shown)(events))
   const outcome = Option.getOrThrow(last) as Evaluate.Finished
   const { evaluation } = outcome
   yield* given.json
@@ -127,36 +120,8 @@ const run = Effect.fnUntraced(function* (given: Given) {
   }
 })
 
-/** The classifier, which may have to be trained first. */
-const judgeOf = Effect.fnUntraced(function* (
-  { classifier, cache }: Given,
-  parts: Evaluate.Parts,
-  say: (text: string) => Effect.Effect<void>
-) {
-  const { Evaluate } = yield* pipeline
-  const folder = Option.isSome(cache) ? cache.value : yield* Runs.cache
-  const where = Option.isSome(classifier) ? { file: classifier.value } : { cache: folder }
-  const judge = yield* Evaluate.judge(parts, {
-    ...where,
-    training: {
-      onStep: ({ step }) =>
-        step === 0
-          ? say(
-              `trains a classifier on ${parts.train.name}, in a minute or less, and keeps it in ${folder}`
-            )
-          : Effect.void
-    }
-  })
-  yield* say(
-    `a classifier that finds the class of ${(100 * judge.accuracy).toFixed(1)} % of ${parts.test === undefined ? "the" : "held-out"} images`
-  )
-  return judge
-})
-
 export const evaluate = Command.make("evaluate", flags, (given) =>
-  Effect.flatMap(pipeline, ({ Devices }) =>
-    run(given).pipe(Effect.scoped, Effect.provide(Devices.layer), refusing)
-  )
+  refusing(onDevice(run(given)))
 ).pipe(
   Command.withDescription(
     Flags.paragraphs(

@@ -31,7 +31,4 @@ export const networks = Command.make(
         .join("\n")
     )
   }, refusing)
-).pipe(
-  Command.withDescription("List the presets, with their parameters"),
-  Command.withAlias("list")
-)
+).pipe(Command.withDescription("List the presets, with their parameters"))

@@ -2,49 +2,34 @@
 import * as Console from "effect/Console"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
-import type { Experiment } from "../../Pipeline/index.ts"
+import type { Denoise, Evaluate, Experiment } from "../../Pipeline/index.ts"
 import * as Flags from "../internal/flags.ts"
-import { pipeline } from "../internal/pipeline.ts"
+import * as Judge from "../internal/judge.ts"
+import { onDevice, pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
-import * as Runs from "../internal/runs.ts"
 import * as Signals from "../internal/signals.ts"
+import * as Views from "../internal/views.ts"
 
 const flags = {
-  out: Flags.text("out", "folder", "Where everything goes; runs/quickstart unless told"),
+  out: Flags.path("out", "folder", "Where everything goes; runs/quickstart unless told"),
   seconds: Flag.Finite("seconds").pipe(
     Flag.withDescription("That each network is trained; 45 unless told"),
     Flag.withMetavar("n"),
     Flag.withDefault(45)
   ),
-  data: Flags.text("data", "spec", "What is learnt; digits unless told (see odeon data list)"),
+  data: Flags.path("data", "spec", "What is learnt; digits unless told (see odeon data list)"),
   count: Flags.count("count", "Samples of each that are compared with real images; 320 unless told")
 }
 
 type Given = Command.Command.Config.Infer<typeof flags>
 
 /** The two networks, of 16, 32 and 64 channels each. */
-const networks = {
-  cunet: {
-    name: "cunet",
-    width: 8,
-    levels: 2,
-    attention: "none",
-    integrator: { method: "midpoint", steps: 1, adjoint: "direct" }
-  },
-  unet: {
-    name: "unet",
-    width: 16,
-    multipliers: [1, 2, 4],
-    attention: ["none", "none", "none"],
-    middleAttention: "none"
-  }
-} as const
+const networks = { cunet: "cunet-small", unet: "unet-small" } as const
 
 /** All but the network, the data and the steps, which the time decides. */
 const common = {
@@ -83,12 +68,11 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const { seconds } = given
   if (!(seconds > 0)) return yield* refuse(`--seconds: it must be above 0, not ${seconds}`)
   const library = yield* pipeline
-  const { Denoise, Evaluate, Experiment, Progress, Report, Run, RunReport } = library
+  const { Denoise, Evaluate, Experiment, Files, Progress, Report, Run, RunReport } = library
   const { join } = yield* Path.Path
   const out = Option.isSome(given.out) ? given.out.value : yield* free(join("runs", "quickstart"))
+  yield* Files.writable(out, "folder")
   const data = Option.getOrElse(given.data, () => "digits")
-  const signal = yield* Signals.first
-  const stop = Deferred.await(signal)
 
   const names = Object.keys(networks) as ReadonlyArray<keyof typeof networks>
   const runs = names.map((name) => ({ name, folder: join(out, name) }))
@@ -99,6 +83,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
       const steps = yield* paced(options, seconds)
       const rate = { name: "cosine", rate: 3e-3, warmUp: Math.min(100, steps >> 2) } as const
       const experiment = yield* Experiment.make({ ...options, rate, steps })
+      const stop = yield* Signals.first
       return yield* Run.train(experiment, {
         folder,
         retention: { last: 1 },
@@ -111,28 +96,31 @@ const run = Effect.fnUntraced(function* (given: Given) {
   }
 
   const parts = yield* Evaluate.open(data)
-  yield* Console.log(`\na classifier for ${parts.train.name}`)
-  const judge = yield* Evaluate.judge(parts, {
-    cache: yield* Runs.cache,
-    training: { steps: 300 }
-  })
-  yield* Console.log(`finds the class of ${(100 * judge.accuracy).toFixed(1)} % of held-out images`)
+  yield* Console.log("")
+  const judge = yield* Judge.make(parts, { steps: 300 })
   const subjects = yield* Effect.forEach(runs, ({ folder, name }) =>
     Evaluate.ofRun(folder, { name, ...sampling })
   )
   const count = Option.getOrElse(given.count, () => 320)
-  const found = yield* Evaluate.run(subjects, { ...parts, judge, count, reference: 4096 })
+  const evaluated = yield* Evaluate.stream(subjects, {
+    ...parts,
+    judge,
+    count,
+    reference: 4096
+  }).pipe(Progress.autoOf(Views.evaluation), Stream.runLast)
+  const found = Option.getOrThrow(evaluated) as Evaluate.Finished
   yield* Console.log(`\n${Evaluate.show(found.evaluation)}\n`)
   for (const { folder, name } of runs) yield* Evaluate.writeRun(folder, found, name)
 
   const models = yield* Effect.forEach(runs, ({ folder, name }) =>
     Effect.map(library.Model.load(folder), (model) => Denoise.ofModel(name, model))
   )
-  const denoised = yield* Denoise.run(models, {
+  const last = yield* Denoise.stream(models, {
     data: parts.test ?? parts.train,
     count: 16,
     levels: [0.1, 0.2, 0.4]
-  })
+  }).pipe(Progress.autoOf(Views.denoising), Stream.runLast)
+  const denoised = Option.getOrThrow(last) as Denoise.Finished
   for (const { folder, name } of runs) yield* Denoise.writeRun(folder, denoised, name)
 
   const read = yield* Effect.forEach(runs, ({ folder, name }) => RunReport.read(folder, { name }))
@@ -142,15 +130,15 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const path = join(out, "report.html")
   yield* Report.write(path, report)
   yield* Console.log(`report ${path}`)
-}, Effect.scoped)
+})
 
 export const quickstart = Command.make("quickstart", flags, (given) =>
-  Effect.flatMap(pipeline, ({ Devices }) =>
-    run(given).pipe(Effect.provide(Devices.layer), refusing)
-  )
+  refusing(onDevice(run(given)))
 ).pipe(
   Command.withDescription(
-    "Train a small continuous U-Net and a U-Net of the same channels for the same time on drawn digits, compare them, and write a page of what came of it. It takes about three minutes"
+    Flags.paragraphs(
+      "Train a small continuous U-Net and a U-Net of the same channels for the same time on drawn digits, compare them, and write a page of what came of it. It takes about three minutes"
+    )
   ),
   Command.withShortDescription("Train two small networks, and compare them"),
   Command.withExamples([

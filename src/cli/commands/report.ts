@@ -12,7 +12,7 @@ import * as Runs from "../internal/runs.ts"
 
 const flags = {
   runs: Runs.argument("Folders of runs"),
-  out: Flags.text(
+  out: Flags.path(
     "out",
     "file.html",
     "The page; report.html unless told, in the run's folder if there is one run"
@@ -46,7 +46,9 @@ const run = Effect.fnUntraced(function* (given: Given) {
 
 export const report = Command.make("report", flags, (given) => refusing(run(given))).pipe(
   Command.withDescription(
-    "Make one page of what lies in the folders of runs: losses, samples, evaluations, denoising and configurations, of several runs side by side. It needs no network, and can be printed"
+    Flags.paragraphs(
+      "Make one page of what lies in the folders of runs: losses, samples, evaluations, denoising and configurations, of several runs side by side. It needs no network, and can be printed"
+    )
   ),
   Command.withShortDescription("Make one page of what came of runs"),
   Command.withExamples([

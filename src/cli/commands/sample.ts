@@ -8,7 +8,7 @@ import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import type { Images, Model } from "../../Pipeline/index.ts"
 import * as Flags from "../internal/flags.ts"
-import { pipeline } from "../internal/pipeline.ts"
+import { onDevice, pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
 import * as Sampling from "../internal/sampling.ts"
 import { samples } from "../internal/views.ts"
@@ -24,18 +24,18 @@ const flags = {
   ...Sampling.flags,
   label: Flags.whole("label", "The class of all items, from 0 on; one after the other unless told"),
   ...Sampling.weights,
-  out: Flags.text(
+  out: Flags.path(
     "out",
     "folder",
     "Where the PNG files go, and grid.png of the first 64, a column for each class; samples unless told"
   ),
-  grid: Flags.text("grid", "file.png", "Draw all items there, and write no other files"),
-  strip: Flags.text(
+  grid: Flags.path("grid", "file.png", "Draw all items there, and write no other files"),
+  strip: Flags.path(
     "strip",
     "file.png",
     "Draw the denoising of the first 8 items there, a row each"
   ),
-  animation: Flags.text(
+  animation: Flags.path(
     "animation",
     "file.webp",
     "The same as a moving picture, of the first 64 items"
@@ -173,21 +173,28 @@ const run = Effect.fnUntraced(function* (given: Given) {
   yield* Stream.runDrain(given.quiet ? all : Progress.autoOf(samples(count))(all))
   const grid = Option.getOrElse(given.grid, () => paths.join(folder, "grid.png"))
   yield* Images.write(grid, yield* Images.grid(shown.get(), layout))
-  if (!single) yield* say(`${count} PNG files in ${folder}`)
+  if (!single) {
+    const others = (yield* Files.list(folder)).filter(
+      (name) => /^\d{6,}\.png$/.test(name) && Number.parseInt(name, 10) >= count
+    )
+    const beside = others.length === 0 ? "" : `, beside ${others.length} that were there before`
+    yield* say(`${count} PNG ${count === 1 ? "file" : "files"} in ${folder}${beside}`)
+  }
   yield* say(`grid ${grid}`)
 })
 
-export const sample = Command.make("sample", flags, (given) =>
-  Effect.flatMap(pipeline, ({ Devices }) =>
-    run(given).pipe(Effect.scoped, Effect.provide(Devices.layer), refusing)
-  )
-).pipe(
+export const sample = Command.make("sample", flags, (given) => refusing(onDevice(run(given)))).pipe(
   Command.withDescription(
-    "Make samples with a trained network: PNG files and a grid of them, or the denoising as a strip or a moving picture"
+    Flags.paragraphs(
+      "Make samples with a trained network: PNG files and a grid of them, or the denoising as a strip or a moving picture"
+    )
   ),
   Command.withShortDescription("Make samples with a trained network"),
   Command.withExamples([
-    { command: "odeon sample runs/digits-cunet --count 64", description: "To the folder samples" },
+    {
+      command: "odeon sample runs/digits-cunet-small --count 64",
+      description: "To the folder samples"
+    },
     {
       command:
         "odeon sample runs/mnist --sampler ddim --set sampler.eta=0.5 --steps 50 --grid grid.png",

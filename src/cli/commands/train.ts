@@ -2,7 +2,6 @@
 import * as Console from "effect/Console"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -14,25 +13,30 @@ import { type Fields, fieldsOf } from "../internal/fields.ts"
 import * as Flags from "../internal/flags.ts"
 import { pipeline } from "../internal/pipeline.ts"
 import { refuse, refusing } from "../internal/refusal.ts"
+import * as Runs from "../internal/runs.ts"
 import * as Signals from "../internal/signals.ts"
 
 const prefix = "ODEON_TRAIN_"
 
 const flags = {
-  data: Flags.text(
+  data: Flags.path(
     "data",
     "spec",
-    "What is learnt: digits, mnist:path, images:folder … (see odeon data list)"
+    "What is learnt: digits (unless told), mnist:path, images:folder … (see odeon data list)"
   ),
-  network: Flags.text("network", "name", "A preset, such as cunet; odeon networks lists all"),
-  steps: Flags.whole("steps", "Updates; rates that fall do so until then"),
-  batch: Flags.whole("batch", "Items at once"),
-  seed: Flags.whole("seed", "Of everything random"),
+  network: Flags.text(
+    "network",
+    "name",
+    "A preset, cunet-small unless told; odeon networks lists all"
+  ),
+  steps: Flags.whole("steps", "Updates, 10000 unless told; rates that fall do so until then"),
+  batch: Flags.whole("batch", "Items at once; 64 unless told"),
+  seed: Flags.whole("seed", "Of everything random; 0 unless told"),
   set: Flags.set(
     "Any field of the configuration, by its path, with a value in JSON or a word, such as network.width=8; may be repeated"
   ),
   config: Flags.config("A JSON file of the configuration, such as --print-config prints"),
-  out: Flags.text("out", "folder", "The run's folder; runs/<data>-<network> unless told"),
+  out: Flags.path("out", "folder", "The run's folder; runs/<data>-<network> unless told"),
   checkpointEvery: Flags.count("checkpoint-every", "Steps between checkpoints; 1000 unless told"),
   keep: Flags.count("keep", "How many checkpoints stay, the newest; 3 unless told"),
   keepEvery: Flags.count(
@@ -42,7 +46,7 @@ const flags = {
   samplesEvery: Flags.count("samples-every", "Steps between grids of samples; none unless told"),
   resume: Flags.yes(
     "resume",
-    "Go on from the newest checkpoint in the folder, with the configuration there unless another is told"
+    "Go on from the newest checkpoint of the run in the folder, with the configuration there unless another is told"
   ),
   fallback: Flags.yes("fallback", "Take the checkpoint before one that is damaged"),
   minutes: Flag.Finite("minutes").pipe(
@@ -52,7 +56,7 @@ const flags = {
   ),
   printConfig: Flags.yes(
     "print-config",
-    "Print the configuration, complete, and where each value comes from (on stderr), and run nothing"
+    "Print the configuration, with all fields of the network, and where each value comes from (on stderr), and run nothing"
   ),
   json: Flags.yes("json", "Print an object a line for each event; with --print-config, one object"),
   quiet: Flags.yes("quiet", "Print nothing but errors")
@@ -66,14 +70,7 @@ const gather = Effect.fnUntraced(function* (given: Given, file: string | undefin
   const told = [
     ...(file === undefined ? [] : Configuration.ofFile(yield* fieldsOf(file), file)),
     ...(yield* Configuration.ofEnvironment(prefix, process.env)),
-    ...(["data", "network", "steps", "batch", "seed"] as const).flatMap((name) =>
-      Option.match(given[name] as Option.Option<unknown>, {
-        onNone: () => [],
-        onSome: (value): ReadonlyArray<Configuration.Told> => [
-          { path: [name], value, from: `--${name}` }
-        ]
-      })
-    ),
+    ...Configuration.ofFlags(given, ["data", "network", "steps", "batch", "seed"]),
     ...(yield* Configuration.ofSet(given.set))
   ]
   const defaults: Configuration.Configuration = {
@@ -95,11 +92,16 @@ const gather = Effect.fnUntraced(function* (given: Given, file: string | undefin
 /** The same, where a run goes on with what it was told, unless it is told otherwise. */
 const settle = Effect.fnUntraced(function* (given: Given) {
   const found = yield* gather(given, Option.getOrUndefined(given.config))
-  if (!given.resume || Option.isSome(given.config)) return found
+  if (!given.resume) return found
+  const { folder } = found
   const files = yield* FileSystem.FileSystem
-  const own = (yield* Path.Path).join(found.folder, "experiment.json")
+  const own = (yield* Path.Path).join(folder, "experiment.json")
   const there = yield* Effect.orElseSucceed(files.exists(own), () => false)
-  return there ? { ...(yield* gather(given, own)), folder: found.folder } : found
+  // else a slip in the folder's name would begin another run
+  if (!there && !(yield* Runs.isRun(folder))) {
+    return yield* refuse(`${folder}: there is no run to go on with; without --resume one begins`)
+  }
+  return there && Option.isNone(given.config) ? { ...(yield* gather(given, own)), folder } : found
 })
 
 /** A name for a folder: `mnist` of `mnist:../data/mnist`, `faces` of `some/faces.npz`. */
@@ -119,17 +121,18 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const library = yield* pipeline
   const { config, configuration, folder } = yield* settle(given)
   if (given.printConfig) {
+    const complete = yield* library.Experiment.complete(config)
     if (!given.json) {
-      yield* Console.log(JSON.stringify(config, undefined, 2))
-      return yield* Console.error(`\n${Configuration.show(config, configuration)}`)
+      yield* Console.log(JSON.stringify(complete, undefined, 2))
+      return yield* Console.error(`\n${Configuration.show(complete, configuration)}`)
     }
     const from = Object.fromEntries(
-      Configuration.leaves(config).map(([path]) => [
+      Configuration.leaves(complete).map(([path]) => [
         path.join("."),
         Configuration.originOf(configuration, path) ?? "default"
       ])
     )
-    return yield* Console.log(JSON.stringify({ configuration: config, from }))
+    return yield* Console.log(JSON.stringify({ configuration: complete, from }))
   }
   const minutes = Option.getOrUndefined(given.minutes)
   if (minutes !== undefined && !(minutes > 0)) {
@@ -138,15 +141,13 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const { Devices, Experiment, Files, Progress, Run, Telemetry } = library
   yield* Files.writable(folder, "folder")
   const experiment = yield* Experiment.make(config)
+  // large networks take a while to compile
+  if (!given.quiet && !given.json) yield* Console.log(`run ${folder}`)
   const signal = yield* Signals.first
   const left = Effect.suspend(() =>
     minutes === undefined
       ? Effect.never
       : Effect.sleep(Math.max(0, 60_000 * minutes - (performance.now() - begun)))
-  )
-  const told = Effect.andThen(
-    Deferred.await(signal),
-    Console.error("\nends after the step at hand, with a checkpoint; once more ends at once")
   )
   const last = yield* Run.train(experiment, {
     folder,
@@ -158,7 +159,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
     ...(Option.isSome(given.samplesEvery) ? { samples: { every: given.samplesEvery.value } } : {}),
     resume: given.resume,
     fallback: given.fallback,
-    stop: Effect.raceFirst(told, left)
+    stop: Effect.raceFirst(signal, left)
   }).pipe(
     Telemetry.record,
     shownBy(given, Progress),
@@ -189,7 +190,7 @@ export const train = Command.make("train", flags, (given) => refusing(run(given)
     Flags.paragraphs(
       "Train a network. The run's folder holds its configuration, checkpoints, a history and grids of samples.",
       `Arguments go before the environment, the environment before the file of --config, and that before the defaults. In the environment the field dropLabels is ${prefix}DROP_LABELS, and network.width ${prefix}NETWORK__WIDTH. --print-config shows all fields, and who told them.`,
-      "Ctrl-C ends after the step at hand, with a checkpoint, from which --resume goes on, bit for bit; once more ends at once. OTEL_EXPORTER_OTLP_ENDPOINT sends metrics and traces there; ODEON_DEVICE chooses the device."
+      "Ctrl-C ends after the step at hand, with a checkpoint, from which --resume goes on, bit for bit, and so does the end of the terminal; Ctrl-C once more ends at once. OTEL_EXPORTER_OTLP_ENDPOINT sends metrics and traces there; ODEON_DEVICE chooses the device."
     )
   ),
   Command.withShortDescription("Train a network"),
@@ -200,8 +201,8 @@ export const train = Command.make("train", flags, (given) => refusing(run(given)
     },
     {
       command:
-        "odeon train --data mnist:data/mnist --set network.width=32 --set rate.rate=3e-4 --minutes 30 --out runs/mnist",
-      description: "Half an hour on MNIST, with other fields than the defaults"
+        "odeon train --data mnist --set conditional=true --set network.width=16 --set rate.rate=3e-4 --minutes 30 --out runs/mnist",
+      description: "Half an hour on MNIST, told the classes, with other fields than the defaults"
     },
     { command: "odeon train --out runs/mnist --resume", description: "Go on where it ended" },
     {

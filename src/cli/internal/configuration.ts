@@ -6,6 +6,7 @@
  */
 import type * as CliError from "effect/cli/CliError"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { type Fields, isFields, valueOf } from "./fields.ts"
 import { refuse } from "./refusal.ts"
 
@@ -78,14 +79,14 @@ export const ofFile = (fields: Fields, from: string): ReadonlyArray<Told> =>
 const camel = (name: string): string =>
   name.toLowerCase().replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 
-/** The variables of an environment that begin so: two underscores stand for a dot, one for a capital letter. */
+/** The variables of an environment that begin so: two underscores stand for a dot, one for a capital letter. An empty one tells nothing. */
 export const ofEnvironment = (
   prefix: string,
   environment: Readonly<Record<string, string | undefined>>
 ): Effect.Effect<ReadonlyArray<Told>, CliError.UserError> =>
   Effect.map(
     Effect.forEach(
-      Object.entries(environment).filter(([name]) => name.startsWith(prefix)),
+      Object.entries(environment).filter(([name, text]) => name.startsWith(prefix) && text),
       ([name, text = ""]) =>
         Effect.map(
           valueOf(name, text),
@@ -97,6 +98,18 @@ export const ofEnvironment = (
         )
     ),
     byDepth
+  )
+
+/** What is told by flags that are called as fields are. */
+export const ofFlags = <K extends string>(
+  given: Readonly<Record<K, Option.Option<unknown>>>,
+  names: ReadonlyArray<K>
+): ReadonlyArray<Told> =>
+  names.flatMap((name) =>
+    Option.match(given[name], {
+      onNone: () => [],
+      onSome: (value) => [{ path: [name], value, from: `--${name}` }]
+    })
   )
 
 /** What is told by `--set`. */
@@ -113,6 +126,19 @@ export const ofSet = (
     }),
     byDepth
   )
+
+/** What is told by `--set` of one field, and of the others. */
+export const parted = (
+  set: Readonly<Record<string, string>>,
+  field: string
+): readonly [own: Readonly<Record<string, string>>, rest: Readonly<Record<string, string>>] => {
+  const isOwn = ([path]: readonly [string, string]) => path.split(".")[0] === field
+  const all = Object.entries(set)
+  return [
+    Object.fromEntries(all.filter(isOwn)),
+    Object.fromEntries(all.filter((each) => !isOwn(each)))
+  ]
+}
 
 /** Names the source of what a schema refuses, as in `what: path: why`. */
 export const naming =

@@ -25,14 +25,10 @@ export const valueOf = (name: string, text: string): Effect.Effect<unknown, CliE
 
 /** The fields of a configuration file. */
 export const fieldsOf = Effect.fnUntraced(function* (path: string) {
-  const text = yield* Effect.mapError(Files.readText(path), ({ message }) =>
-    refuse(`--config: ${message}`)
-  )
+  const text = yield* Files.readText(path)
   const fields = yield* Effect.try({
     try: () => JSON.parse(text) as unknown,
-    catch: (error) => refuse(`--config: ${path} is not JSON: ${(error as Error).message}`)
+    catch: (error) => refuse(`${path} is not JSON: ${(error as Error).message}`)
   })
-  return isFields(fields)
-    ? fields
-    : yield* Effect.fail(refuse(`--config: ${path} must hold an object of fields`))
+  return isFields(fields) ? fields : yield* refuse(`${path} must hold an object of fields`)
 })

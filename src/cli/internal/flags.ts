@@ -1,4 +1,5 @@
 /** Flags that several commands have. */
+import * as Os from "node:os"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 
@@ -10,17 +11,28 @@ export const yes = (name: string, description: string) =>
     Flag.withDefault(false)
   )
 
-/** A text, if it is told; none at all is what a variable of a shell leaves that is not set. */
-export const text = (name: string, metavar: string, description: string) =>
+/** None at all is what a variable of a shell leaves that is not set. */
+const filled = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(
     Flag.filter(
       (value) => value.trim() !== "",
       () => `--${name} must not be empty`
     ),
     Flag.withDescription(description),
-    Flag.withMetavar(metavar),
-    Flag.optional
+    Flag.withMetavar(metavar)
   )
+
+/** A text, if it is told. */
+export const text = (name: string, metavar: string, description: string) =>
+  Flag.optional(filled(name, metavar, description))
+
+/** A path in which `~` is the home: shells see to that only where nothing such as `--out=` or `mnist:` stands before it. */
+export const atHome = (path: string): string =>
+  path.replace(/^([\w-]{2,}:)?~(?=$|[/\\])/, (_, kind = "") => kind + Os.homedir())
+
+/** The path of a file or a folder, or a specification of data, if it is told. */
+export const path = (name: string, metavar: string, description: string) =>
+  Flag.optional(Flag.map(filled(name, metavar, description), atHome))
 
 /** A whole number, if it is told. */
 export const whole = (name: string, description: string) =>
@@ -42,7 +54,7 @@ export const count = (name: string, description: string) =>
 export const json = yes("json", "Print JSON")
 
 /** A configuration file, if any. */
-export const config = (description: string) => text("config", "file.json", description)
+export const config = (description: string) => path("config", "file.json", description)
 
 /** Fields of a configuration: texts by path, see `ofSet` of `configuration.ts`. */
 export const set = (description: string) =>

@@ -3,7 +3,9 @@ import * as Os from "node:os"
 import * as Argument from "effect/cli/Argument"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as Configuration from "./configuration.ts"
 import { pipeline } from "./pipeline.ts"
 import { refuse } from "./refusal.ts"
 
@@ -41,6 +43,31 @@ export const isRun = Effect.fnUntraced(function* (folder: string) {
   const files = yield* FileSystem.FileSystem
   const { join } = yield* Path.Path
   return yield* Effect.orElseSucceed(files.exists(join(folder, "checkpoints")), () => false)
+})
+
+/** The data that are told or, where none are, those that the first run learnt, whose path is that of where it was trained. */
+export const dataOf = Effect.fnUntraced(function* (
+  [{ folder }]: ReadonlyArray<Run>,
+  given: {
+    readonly data: Option.Option<string>
+    /** Fields of `data` alone. */
+    readonly set: Readonly<Record<string, string>>
+    readonly fallback: boolean
+  }
+) {
+  const { Evaluate } = yield* pipeline
+  const { data, set, fallback } = given
+  const own = Option.isSome(data) ? {} : { data: yield* Evaluate.dataOf(folder, { fallback }) }
+  const told = [...Configuration.ofFlags(given, ["data"]), ...(yield* Configuration.ofSet(set))]
+  const { fields } = told.reduce(Configuration.put, { fields: own, origins: {} })
+  const open = Evaluate.open(fields.data as never)
+  return yield* told.length > 0
+    ? open
+    : Effect.mapError(open, ({ message }) =>
+        refuse(
+          `${message} (what ${folder} learnt; --data or --set data.name tells where that is now)`
+        )
+      )
 })
 
 /** Where what can be made again is kept, as the system has it. */

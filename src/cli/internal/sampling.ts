@@ -41,14 +41,7 @@ type Given = Command.Command.Config.Infer<typeof flags>
 export const asked = Effect.fnUntraced(function* (given: Given) {
   const { Samplers } = yield* pipeline
   const told = [
-    ...(["sampler", "plan", "steps", "guidance"] as const).flatMap((name) =>
-      Option.match(given[name] as Option.Option<unknown>, {
-        onNone: () => [],
-        onSome: (value): ReadonlyArray<Configuration.Told> => [
-          { path: [name], value, from: `--${name}` }
-        ]
-      })
-    ),
+    ...Configuration.ofFlags(given, ["sampler", "plan", "steps", "guidance"]),
     ...(yield* Configuration.ofSet(given.set))
   ]
   const defaults = { fields: (yield* Samplers.parse({})) as Fields, origins: {} }
@@ -59,3 +52,10 @@ export const asked = Effect.fnUntraced(function* (given: Given) {
   )
   return yield* Samplers.make(config)
 })
+
+/** A sampler that goes along a plan that is told otherwise: {@link ddim}, and fields of `sampler`. */
+export const alone = (sampler: Option.Option<string>, set: Readonly<Record<string, string>>) => {
+  const none = Option.none<never>()
+  const name = Option.orElseSome(sampler, () => "ddim")
+  return asked({ sampler: name, set, plan: none, steps: none, guidance: none })
+}

@@ -1,5 +1,5 @@
-/** How downloads and samples are shown. */
-import type { Download, Model, Progress } from "../../Pipeline/index.ts"
+/** How what takes its time is shown. */
+import type { Denoise, Download, Evaluate, Model, Progress, Train } from "../../Pipeline/index.ts"
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
@@ -65,3 +65,45 @@ export const samples =
       }
     }
   }
+
+/** The training of a classifier, of so many steps, which begins with a line. */
+export const classifier =
+  (line: string, steps: number): Progress.View<Train.Event> =>
+  () =>
+  ({ step }) => ({
+    lines: step === 0 ? [line] : [],
+    fraction: (step + 1) / steps,
+    before: `${step + 1}/${steps}`
+  })
+
+/** How far an evaluation is. */
+export const evaluation: Progress.View<Evaluate.Event> = () => (event) => {
+  switch (event._tag) {
+    case "Drawn": {
+      const { name, done, total } = event
+      return { lines: [], fraction: done / total, before: `${name} ${done}/${total}` }
+    }
+    case "Measured": {
+      const { name, fid, judgement } = event.figures
+      const told =
+        judgement === undefined ? "" : `, ${(100 * judgement.confident).toFixed(1)} % sure`
+      return { lines: [`${name}: FID ${fid.toPrecision(4)}${told}`] }
+    }
+    case "Finished":
+      return { lines: [] }
+  }
+}
+
+/** How far an experiment of denoising is. */
+export const denoising: Progress.View<Denoise.Event> = () => (event) => {
+  if (event._tag !== "Measured") return { lines: [] }
+  const { model, chain, done, total } = event
+  const { noise, steps, best } = chain
+  const { psnr } = chain.chain[best.estimate - 1].estimate
+  const found = Number.isFinite(psnr) ? `${psnr.toFixed(2)} dB` : "diverges"
+  return {
+    lines: [`${model}, ε = ${noise}, ${steps} ${steps === 1 ? "step" : "steps"}: ${found}`],
+    fraction: done / total,
+    before: `${done}/${total}`
+  }
+}
