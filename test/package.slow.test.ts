@@ -39,7 +39,8 @@ beforeAll(() => {
   run(scratch, "tar", "-xzf", archive, "-C", installed, "--strip-components=1")
   manifest = JSON.parse(Fs.readFileSync(Path.join(installed, "package.json"), "utf8"))
   // no more than what is declared, beside the types of Node
-  for (const name of [...Object.keys(manifest.dependencies), "@types/node"]) {
+  const declared = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
+  for (const name of [...declared, "@types/node"]) {
     const link = Path.join(project, "node_modules", name)
     Fs.mkdirSync(Path.dirname(link), { recursive: true })
     Fs.symlinkSync(Path.join(root, "node_modules", name), link)
