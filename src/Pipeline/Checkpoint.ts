@@ -96,6 +96,8 @@ export interface Retention {
   readonly every?: number
 }
 
+type Arrays = Readonly<Record<string, Tensor.HostArray>>
+
 const pattern = /^step-(\d+)$/
 
 const nameOf = (step: number): string => `step-${String(step).padStart(8, "0")}`
@@ -144,14 +146,12 @@ export const write = Effect.fnUntraced(function* (
   const paths = yield* Path.Path
   const { step, skipped, weights, averages, optimizer } = snapshot
   const path = paths.join(folder, nameOf(step))
-  const arrays: Readonly<Record<string, Uint8Array>> = {
-    "weights.safetensors": SafeTensors.encode(weights),
-    "optimizer.safetensors": SafeTensors.encode(optimizer),
-    ...Object.fromEntries(
-      Object.entries(averages).map(([name, each]) => [averageFile(name), SafeTensors.encode(each)])
-    )
-  }
-  const manifest: Manifest = {
+  const arrays: ReadonlyArray<readonly [name: string, Arrays]> = [
+    ["weights.safetensors", weights],
+    ["optimizer.safetensors", optimizer],
+    ...Object.entries(averages).map(([name, each]) => [averageFile(name), each] as const)
+  ]
+  const manifestOf = (files: Manifest["files"]): Manifest => ({
     format: "odeon-checkpoint",
     version: 1,
     step,
@@ -162,24 +162,32 @@ export const write = Effect.fnUntraced(function* (
       Object.entries(metrics).map(([name, value]) => [name, Number.isFinite(value) ? value : null])
     ),
     averages: Object.keys(averages),
-    files: Object.fromEntries(
-      Object.entries(arrays).map(([name, bytes]) => [name, described(bytes)])
-    )
+    files
+  })
+  /** All files, one after the other, so that there is but one in memory; at last what they were. */
+  const contents = function* () {
+    const files: Record<string, Manifest["files"][string]> = {}
+    for (const [name, each] of arrays) {
+      const bytes = SafeTensors.encode(each)
+      files[name] = described(bytes)
+      yield [name, bytes] as const
+    }
+    const text = `${JSON.stringify(manifestOf(files), undefined, 2)}\n`
+    yield ["manifest.json", new TextEncoder().encode(text)] as const
   }
   yield* Files.makeFolder(folder)
   yield* Files.sweep(folder)
   const isSame = Effect.map(read(path), ({ manifest: { files } }) =>
-    isDeepStrictEqual(files, manifest.files)
+    isDeepStrictEqual(
+      files,
+      Object.fromEntries(arrays.map(([name, each]) => [name, described(SafeTensors.encode(each))]))
+    )
   )
   const found = yield* Effect.result(isSame)
   if (!(found._tag === "Success" && found.success)) {
     const none = found._tag === "Failure" && isMissing(found.failure)
     if (!none) yield* Files.removeFolder(path)
-    const text = `${JSON.stringify(manifest, undefined, 2)}\n`
-    yield* Files.writeFolder(path, {
-      "manifest.json": new TextEncoder().encode(text),
-      ...arrays
-    }).pipe(
+    yield* Files.writeFolder(path, contents()).pipe(
       // another run in the same folder may have been first, here and below
       Effect.catchIf(
         ({ reason }) => reason === "exists",
@@ -274,7 +282,7 @@ export const read = Effect.fnUntraced(function* (
     )
     return tensors
   })
-  const averages: Record<string, Readonly<Record<string, Tensor.HostArray>>> = {}
+  const averages: Record<string, Arrays> = {}
   for (const name of manifest.averages) averages[name] = yield* arraysOf(averageFile(name))
   const snapshot: Snapshot = {
     step: manifest.step,

@@ -10,6 +10,7 @@ import type { Header } from "tar-stream"
 import * as Files from "../Files.ts"
 import type { DataError, FileError } from "../PipelineError.ts"
 import { dataError } from "./data.ts"
+import { fill } from "./reading.ts"
 
 const { errorOf } = Files
 
@@ -169,16 +170,9 @@ export const tarEntries = Effect.fnUntraced(function* (path: string, small = 2 *
 const bytesAt = Effect.fnUntraced(function* (path: string, offset: number, size: number) {
   const files = yield* FileSystem.FileSystem
   const bytes = new Uint8Array(size)
-  const read = Effect.gen(function* () {
-    const file = yield* files.open(path)
-    yield* file.seek(BigInt(offset), "start")
-    let at = 0
-    while (at < size) {
-      const count = Number(yield* file.read(bytes.subarray(at)))
-      if (count === 0) break
-      at += count
-    }
-    return bytes.subarray(0, at)
-  })
-  return yield* Effect.mapError(Effect.scoped(read), (error) => errorOf("cannot read", path, error))
+  const read = Effect.flatMap(files.open(path), (file) => fill(file, bytes, offset))
+  const done = yield* Effect.mapError(Effect.scoped(read), (error) =>
+    errorOf("cannot read", path, error)
+  )
+  return bytes.subarray(0, done)
 })
