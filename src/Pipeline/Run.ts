@@ -230,12 +230,12 @@ const resumed = Effect.fnUntraced(function* (
   if (Option.isNone(found)) return undefined
   const { manifest, path, snapshot } = found.value
   const refuse = (why: string) => mismatch(path, why)
-  // data are known by what they are, wherever they lie now
-  const may = { steps: 0, ...(manifest.data === undefined ? {} : { data: "" }) }
+  // what is past does not depend on these; data are known by what they are, wherever they lie now
+  const may = { steps: 0, nonFinite: "", ...(manifest.data === undefined ? {} : { data: "" }) }
   const odd = difference({ ...config, ...may }, { ...(manifest.configuration as object), ...may })
   if (odd !== undefined) {
     return yield* refuse(
-      `is of another experiment: ${odd} is not the same; only \`steps\` may change`
+      `is of another experiment: ${odd} is not the same; only \`steps\` and \`nonFinite\` may change`
     )
   }
   if (manifest.data !== undefined && manifest.data.fingerprint !== data.fingerprint) {
@@ -315,8 +315,9 @@ const sampling = Effect.fnUntraced(function* (experiment: Experiment, options: S
  * Trains an experiment in a folder. The stream ends when all steps are made, or are stopped; it fails as a training does, and where
  * something cannot be written. Nothing that was written before is lost by that.
  *
- * A run that is resumed ends, bit for bit, where it would have ended otherwise. Of its configuration `steps` alone may change, and where the
- * data lie; a learning rate that falls until the end then goes on as though that had been told from the beginning.
+ * A run that is resumed ends, bit for bit, where it would have ended otherwise. Of its configuration `steps` and `nonFinite` alone may
+ * change, and where the data lie; a learning rate that falls until the end then goes on as though that had been told from the beginning.
+ * One that ended at a loss that was not finite goes on beyond it with `nonFinite` as `skip`.
  *
  * @since 0.1.0
  * @category constructors
@@ -369,44 +370,48 @@ export const train = (experiment: Experiment, options: Options) =>
         )
       )
 
-      const save = Effect.gen(function* () {
-        yield* told
-        const snapshot = yield* training.snapshot
-        const path = yield* Checkpoint.write(
-          at.checkpoints,
-          {
-            snapshot,
-            configuration: config,
-            data: {
-              name: data.name,
-              fingerprint: data.fingerprint,
-              position: snapshot.step * config.batch * config.accumulate
+      const save = (standing: Train.Training["snapshot"]) =>
+        Effect.gen(function* () {
+          yield* told
+          const snapshot = yield* standing
+          const path = yield* Checkpoint.write(
+            at.checkpoints,
+            {
+              snapshot,
+              configuration: config,
+              data: {
+                name: data.name,
+                fingerprint: data.fingerprint,
+                position: snapshot.step * config.batch * config.accumulate
+              },
+              metrics: { loss: last }
             },
-            metrics: { loss: last }
-          },
-          options.retention
+            options.retention
+          )
+          saved = snapshot.step
+          return { _tag: "Checkpointed", step: snapshot.step, path } satisfies Checkpointed
+        }).pipe(
+          Effect.tapError(() =>
+            Effect.sync(() => {
+              refused = true
+            })
+          ),
+          Effect.withSpan("odeon.checkpoint")
         )
-        saved = snapshot.step
-        return { _tag: "Checkpointed", step: snapshot.step, path } satisfies Checkpointed
-      }).pipe(
-        Effect.tapError(() =>
-          Effect.sync(() => {
-            refused = true
-          })
-        ),
-        Effect.withSpan("odeon.checkpoint")
-      )
 
       const pictureOf = (step: number) =>
         paths.join(at.samples, `step-${String(step).padStart(8, "0")}.png`)
 
       /** The grid that is due where the training stands, if one is. */
-      const drawn = Effect.fnUntraced(function* (step: number) {
+      const drawn = Effect.fnUntraced(function* (
+        step: number,
+        standing: Train.Training["snapshot"]
+      ) {
         const events: Array<Event> = []
         if (draw === undefined || samples === undefined || step % samples.every !== 0) return events
         const path = pictureOf(step)
         yield* Effect.withSpan(
-          Effect.flatMap(training.snapshot, (snapshot) => draw(snapshot, path)),
+          Effect.flatMap(standing, (snapshot) => draw(snapshot, path)),
           "odeon.sampling"
         )
         events.push({ _tag: "Sampled", step, path })
@@ -417,8 +422,10 @@ export const train = (experiment: Experiment, options: Options) =>
         Effect.gen(function* () {
           const events: Arr.NonEmptyArray<Event> = [event]
           const step = event.step + 1
-          if (step % checkpoint === 0) events.push(yield* save)
-          events.push(...(yield* drawn(step)))
+          // one copy of the weights serves both
+          const standing = yield* Effect.cached(training.snapshot)
+          if (step % checkpoint === 0) events.push(yield* save(standing))
+          events.push(...(yield* drawn(step, standing)))
           return events
         })
 
@@ -428,11 +435,11 @@ export const train = (experiment: Experiment, options: Options) =>
           ? Effect.succeed([])
           : Effect.flatMap(
               Effect.orElseSucceed(files.exists(pictureOf(step)), () => false),
-              (there) => (there ? Effect.succeed([]) : drawn(step))
+              (there) => (there ? Effect.succeed([]) : drawn(step, training.snapshot))
             )
 
       const finish = Effect.gen(function* () {
-        const events: Array<Event> = step === saved ? [] : [yield* save]
+        const events: Array<Event> = step === saved ? [] : [yield* save(training.snapshot)]
         const seconds = (performance.now() - begun) / 1000
         events.push({ _tag: "Ended", step, stopped: step < config.steps, seconds })
         return events
@@ -470,7 +477,7 @@ export const train = (experiment: Experiment, options: Options) =>
             // then it ends by that, which says it already
             const known = refused
             if (step === saved) return Effect.void
-            return Effect.catch(save, ({ message }) =>
+            return Effect.catch(save(training.snapshot), ({ message }) =>
               known
                 ? Effect.void
                 : // not among what a program prints

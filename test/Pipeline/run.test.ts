@@ -14,14 +14,14 @@ import * as Npy from "../../src/Pipeline/Npy.ts"
 import * as Run from "../../src/Pipeline/Run.ts"
 import type * as Train from "../../src/Pipeline/Train.ts"
 import { Tensor } from "../../src/Tensor/index.ts"
-import { eventsOf, left, made, network, often, steps, temporary } from "../support/tiny.ts"
+import { eventsOf, left, made, network, often, random, steps, temporary } from "../support/tiny.ts"
 
 const services = Layer.merge(Device.layerOnnx(), NodeServices.layer)
 
 layer(services, { excludeTestServices: true })("a run", (it) => {
   it.effect("tells what it does, and ends the same where it is left and goes on", () =>
     Effect.gen(function* () {
-      const experiment = yield* made()
+      const experiment = yield* made(random)
       const whole = yield* temporary
       const events = yield* eventsOf(Run.train(experiment, { ...often, folder: whole }))
       const told = (tag: Run.Event["_tag"]) =>
@@ -109,6 +109,20 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("goes on beyond a loss that is not finite where it is told to leave it out", () =>
+    Effect.gen(function* () {
+      const [stopping, skipping] = [yield* made({ nonFinite: "stop" }), yield* made()]
+      const [folder, whole] = [yield* temporary, yield* temporary]
+      yield* Effect.flip(Stream.runDrain(Run.train(stopping, { ...often, folder })))
+      yield* Stream.runDrain(Run.train(skipping, { ...often, folder }))
+      yield* Stream.runDrain(Run.train(skipping, { ...often, folder: whole }))
+      const { history, manifests } = yield* left(folder)
+      const expected = yield* left(whole)
+      expect(history).toEqual(expected.history)
+      expect(manifests.at(-1)).toEqual(expected.manifests.at(-1))
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("fails before a rate that is none has spoilt the weights", () =>
     Effect.gen(function* () {
       const experiment = yield* made()
@@ -155,7 +169,7 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
         ] as const) {
           const { message } = yield* Effect.flip(run({ steps: 4, ...options }, { resume: true }))
           expect(message).toContain(
-            `is of another experiment: ${odd} is not the same; only \`steps\` may change`
+            `is of another experiment: ${odd} is not the same; only \`steps\` and \`nonFinite\` may change`
           )
         }
         expect(yield* files.readFileString(`${folder}/history.jsonl`)).toBe(before)
