@@ -330,6 +330,11 @@ describe("Cifar.read", () => {
     expect(cut.message).toContain("data_batch_3.bin has 3072 bytes")
     const label = await told({ ...ten, "data_batch_3.bin": records([0, 7]) })
     expect(label).toMatchObject({ reason: "value" })
+    // where no file names the classes, there are ten all the same
+    const { "batches.meta.txt": _, ...nameless } = ten
+    expect((await run(Cifar.read(folder(nameless)))).classes?.length).toBe(10)
+    const beyond = await told({ ...nameless, "data_batch_3.bin": records([0, 10]) })
+    expect(beyond).toMatchObject({ reason: "value" })
     expect((await told({ data_batch_1: "pickle" })).message).toContain("files for Python")
     expect(await told({})).toMatchObject({ reason: "empty" })
     const archive = await tar(ten)
