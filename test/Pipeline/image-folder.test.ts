@@ -139,6 +139,21 @@ describe.each(ways)("with %o", (way) => {
     expect(plainly.classes).toBeUndefined()
   })
 
+  it("has the first pictures up to a limit, and the classes of all", async () => {
+    const [one, two] = [await plain(1, 1, 7), await plain(1, 1, 9)]
+    const files = { "cat/1.png": one, "cat/2.png": two, "dog/1.png": one, "dog/2.png": "none" }
+    const path = folder(files)
+    const archive = Path.join(folder({ "a.tar": await tar(files) }), "a.tar")
+    for (const each of [path, archive]) {
+      const set = await open(each, { ...way, limit: 3 })
+      expect(set).toMatchObject({ size: 3, classes: ["cat", "dog"] })
+      const { bytes, labels } = await items(set)
+      expect(labels).toEqual([0, 0, 1])
+      close(bytes.flat(), [7, 9, 7])
+    }
+    expect(await failure(path, { ...way, limit: 0 })).toMatchObject({ reason: "options" })
+  })
+
   it("follows links to folders, but not around", async () => {
     const one = await plain(1, 1, 0)
     const elsewhere = folder({ "1.png": one, "in/2.png": one })
