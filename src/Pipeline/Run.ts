@@ -169,24 +169,33 @@ const isNext = () => {
   }
 }
 
+/** The lines of a text, each by itself, as all may be more than a string can be; a last one that is cut short is left out. */
+const linesOf = function* (bytes: Uint8Array) {
+  const decoder = new TextDecoder()
+  for (let from = 0, end = 0; (end = bytes.indexOf(0x0a, from)) >= 0; from = end + 1) {
+    yield { text: decoder.decode(bytes.subarray(from, end)), bytes: bytes.subarray(from, end + 1) }
+  }
+}
+
 /** The lines of a history that are of the steps before one: what is beyond is of a run that was killed after its last checkpoint. */
 const historyBefore = Effect.fnUntraced(function* (path: string, step: number) {
-  if (step === 0) return ""
-  const text = yield* Effect.catchIf(
-    Files.readText(path),
+  if (step === 0) return new Uint8Array()
+  const all = yield* Effect.catchIf(
+    Files.read(path),
     ({ reason }) => reason === "missing",
-    () => Effect.succeed("")
+    () => Effect.succeed(new Uint8Array())
   )
   const next = isNext()
-  const lines = text.split("\n").filter((line) => {
+  const kept: Array<Uint8Array> = []
+  for (const { text, bytes } of linesOf(all)) {
     try {
-      const own = (JSON.parse(line) as { readonly step: number }).step
-      return own < step && next(own)
+      const own = (JSON.parse(text) as { readonly step: number }).step
+      if (own < step && next(own)) kept.push(bytes)
     } catch {
-      return false
+      // what is no step is none before this one
     }
-  })
-  return lines.map((line) => `${line}\n`).join("")
+  }
+  return Buffer.concat(kept)
 })
 
 /**
@@ -199,15 +208,18 @@ const historyBefore = Effect.fnUntraced(function* (path: string, step: number) {
 export const history = Effect.fnUntraced(function* (folder: string) {
   const paths = yield* Path.Path
   const path = places(folder, paths).history
-  const text = yield* Files.readText(path)
-  const all = yield* Effect.forEach(text.split("\n").slice(0, -1), (line, i) =>
-    Effect.try({
-      try: () => JSON.parse(line, (_, value) => value ?? Number.NaN) as Train.Event,
-      catch: () => dataError(path, "format", `line ${i + 1} is no step of a history`)
-    })
-  )
   const next = isNext()
-  return all.filter(({ step }) => next(step))
+  const all: Array<Train.Event> = []
+  let line = 0
+  for (const { text } of linesOf(yield* Files.read(path))) {
+    line++
+    const event = yield* Effect.try({
+      try: () => JSON.parse(text, (_, value) => value ?? Number.NaN) as Train.Event,
+      catch: () => dataError(path, "format", `line ${line} is no step of a history`)
+    })
+    if (next(event.step)) all.push(event)
+  }
+  return all
 })
 
 /** The checkpoint to go on from, which must be of the same experiment on the same data. */

@@ -415,6 +415,8 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
       expect(yield* refused({ averages: { weights: Ema.constant(0.9) } })).toContain(
         'the name "weights" is that of the weights without averaging'
       )
+      const alike = { ema: Ema.constant(0.9), EMA: Ema.constant(0.99) }
+      expect(yield* refused({ averages: alike })).toContain('more than capitals, unlike "EMA"')
       const training = yield* Train.make(base)
       for (const options of [{ to: Number.NaN }, { to: -1 }, { to: 2.5 }, { to: 3, marks: [0] }]) {
         expect((yield* failure(eventsOf(training, options))).message).toMatch(
