@@ -208,6 +208,45 @@ export const write = Effect.fnUntraced(function* (
   return path
 })
 
+const refusal = (path: string) => (reason: CheckpointError["reason"], why: string) =>
+  new CheckpointError({ path, reason, message: `the checkpoint ${path} ${why}` })
+
+/**
+ * What is written of a checkpoint beside its arrays, which are not looked at. Fails as {@link read} does.
+ *
+ * @since 0.1.0
+ * @category reading
+ */
+export const manifest = Effect.fnUntraced(function* (path: string) {
+  const paths = yield* Path.Path
+  const refuse = refusal(path)
+  const names = yield* Files.list(path)
+  if (!names.includes("manifest.json")) {
+    return yield* refuse(
+      "foreign",
+      "has no manifest.json: it is none of Odeon, or its files were moved"
+    )
+  }
+  const text = yield* Files.readText(paths.join(path, "manifest.json"))
+  const json = yield* Effect.try({
+    try: () => JSON.parse(text) as unknown,
+    catch: (error) => refuse("corrupt", `has a damaged manifest.json: ${(error as Error).message}`)
+  })
+  const { format, version } = (json ?? {}) as Readonly<Record<string, unknown>>
+  if (format !== "odeon-checkpoint") {
+    return yield* refuse("foreign", "has a manifest.json of another program")
+  }
+  if (version !== 1) {
+    return yield* refuse(
+      "foreign",
+      `is of version ${JSON.stringify(version)}, but 1 is read: use the Odeon that wrote it`
+    )
+  }
+  return yield* Schema.decodeUnknownEffect(Manifest)(json).pipe(
+    Effect.mapError((error) => refuse("corrupt", `has a damaged manifest.json: ${error.message}`))
+  )
+})
+
 /**
  * - `optimizer`: whether to read what the optimiser remembers, which is half of most checkpoints and for going on alone; `true` unless told,
  *   or else there is none in the snapshot
@@ -231,35 +270,10 @@ export const read = Effect.fnUntraced(function* (
   { optimizer = true }: ReadOptions = {}
 ) {
   const paths = yield* Path.Path
-  const refuse = (reason: CheckpointError["reason"], why: string) =>
-    new CheckpointError({ path, reason, message: `the checkpoint ${path} ${why}` })
-  const names = yield* Files.list(path)
-  if (!names.includes("manifest.json")) {
-    return yield* refuse(
-      "foreign",
-      "has no manifest.json: it is none of Odeon, or its files were moved"
-    )
-  }
-  const text = yield* Files.readText(paths.join(path, "manifest.json"))
-  const json = yield* Effect.try({
-    try: () => JSON.parse(text) as unknown,
-    catch: (error) => refuse("corrupt", `has a damaged manifest.json: ${(error as Error).message}`)
-  })
-  const { format, version } = (json ?? {}) as Readonly<Record<string, unknown>>
-  if (format !== "odeon-checkpoint") {
-    return yield* refuse("foreign", "has a manifest.json of another program")
-  }
-  if (version !== 1) {
-    return yield* refuse(
-      "foreign",
-      `is of version ${JSON.stringify(version)}, but 1 is read: use the Odeon that wrote it`
-    )
-  }
-  const manifest = yield* Schema.decodeUnknownEffect(Manifest)(json).pipe(
-    Effect.mapError((error) => refuse("corrupt", `has a damaged manifest.json: ${error.message}`))
-  )
+  const refuse = refusal(path)
+  const found = yield* manifest(path)
   const arraysOf = Effect.fnUntraced(function* (name: string) {
-    const wanted = manifest.files[name]
+    const wanted = found.files[name]
     if (wanted === undefined) {
       return yield* refuse("corrupt", `has a manifest.json that does not speak of ${name}`)
     }
@@ -283,15 +297,15 @@ export const read = Effect.fnUntraced(function* (
     return tensors
   })
   const averages: Record<string, Arrays> = {}
-  for (const name of manifest.averages) averages[name] = yield* arraysOf(averageFile(name))
+  for (const name of found.averages) averages[name] = yield* arraysOf(averageFile(name))
   const snapshot: Snapshot = {
-    step: manifest.step,
-    skipped: manifest.skipped,
+    step: found.step,
+    skipped: found.skipped,
     weights: yield* arraysOf("weights.safetensors"),
     averages,
     optimizer: optimizer ? yield* arraysOf("optimizer.safetensors") : {}
   }
-  return { path, manifest, snapshot } satisfies Checkpoint
+  return { path, manifest: found, snapshot } satisfies Checkpoint
 })
 
 /**
