@@ -259,8 +259,8 @@ export interface ReadOptions {
 }
 
 /**
- * A checkpoint; what is read of it is verified. Fails with `CheckpointError`: `foreign` for a folder that is no checkpoint or one of a version that is not known,
- * `corrupt` for a file that is missing or not as it was written; and with `FileError` where nothing can be read.
+ * A checkpoint; what is read of it is verified. Fails with `CheckpointError`: `foreign` for a folder that is no checkpoint, or one of a
+ * version that is not known, `corrupt` for a file that is missing or not as it was written; and with `FileError` where nothing can be read.
  *
  * @since 0.1.0
  * @category reading

@@ -336,7 +336,7 @@ export const removeFolder = Effect.fnUntraced(function* (path: string) {
 })
 
 /**
- * Removes what writers left that were killed in the midst of it; what living ones are at stays.
+ * Removes what writers left in a folder, if there is such a folder, that were killed in the midst of it; what living ones are at stays.
  *
  * @since 0.1.0
  * @category writing
@@ -344,7 +344,12 @@ export const removeFolder = Effect.fnUntraced(function* (path: string) {
 export const sweep = Effect.fnUntraced(function* (folder: string) {
   const files = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
-  for (const name of yield* list(folder)) {
+  const names = yield* Effect.catchIf(
+    list(folder),
+    ({ reason }) => reason === "missing",
+    () => Effect.succeed([])
+  )
+  for (const name of names) {
     const [, pid, its] = pattern.exec(name) ?? []
     if (pid === undefined || isAlive(Number(pid), its)) continue
     const path = paths.join(folder, name)

@@ -161,7 +161,8 @@ export interface Reconstruction {
  * const { model, error } = yield* Model.reconstruct("runs/digits", { deviation: 0.075 })
  * ```
  *
- * Fails as {@link load}, with any checkpoint that it needs, and with `TrainError` where there are no averages by powers, or none up to that update.
+ * Fails as {@link load}, with any checkpoint that it needs, and with `TrainError` where there are no averages by powers, or none up to that
+ * update.
  *
  * @since 0.1.0
  * @category constructors

@@ -356,6 +356,7 @@ export const train = (experiment: Experiment, options: Options) =>
       })
       const draw = samples === undefined ? undefined : yield* sampling(experiment, samples)
       // what is refused has written nothing
+      yield* Effect.forEach([folder, at.samples], Files.sweep)
       yield* Files.write(at.experiment, `${JSON.stringify(config, undefined, 2)}\n`)
       yield* Files.write(at.history, before)
 

@@ -279,6 +279,7 @@ describe("sweep", () => {
     Fs.mkdirSync(Path.join(folder, `.e.${pid}-x-1.part`, "f"), { recursive: true })
     await run(Files.sweep(folder))
     expect(Fs.readdirSync(folder)).toEqual(others)
+    await run(Files.sweep(Path.join(folder, "none")))
   })
 
   it("leaves what is being written", async () => {
