@@ -154,7 +154,8 @@ describe("Idx.read", () => {
       "mine-labels-idx1-ubyte.gz": Zlib.gzipSync(labels(0, 1)),
       others: labels(5, 4),
       floats: idx(13, [3, 2], new Uint8Array(24)),
-      nan: idx(13, [1, 1], Uint8Array.of(0x7f, 0xc0, 0, 0))
+      nan: idx(13, [1, 1], Uint8Array.of(0x7f, 0xc0, 0, 0)),
+      shorts: idx(11, [1, 1, 2], Uint8Array.of(0, 1, 0, 255))
     })
     const file = Path.join(path, "mine-images-idx3-ubyte")
     expect((await all(await run(Idx.read(file)))).labels).toEqual([0, 1])
@@ -166,6 +167,10 @@ describe("Idx.read", () => {
       shape: [2]
     })
     expect(await failure(Idx.read(Path.join(path, "nan")))).toMatchObject({ reason: "value" })
+    // which would be taken for values from -1 to 1
+    const shorts = await failure(Idx.read(Path.join(path, "shorts")))
+    expect(shorts).toMatchObject({ reason: "value" })
+    expect(shorts.message).toContain("its images have the value 255: save bytes")
   })
 
   it("names the file that cannot be used, and why", async () => {
