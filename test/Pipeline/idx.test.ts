@@ -9,7 +9,7 @@ import type * as FileSystem from "effect/FileSystem"
 import type * as Paths from "effect/Path"
 import * as fc from "fast-check"
 import { pack } from "tar-stream"
-import { afterAll, describe, expect, it } from "vitest"
+import { afterAll, describe, expect, it, vi } from "vitest"
 import * as Cifar from "../../src/Pipeline/Cifar.ts"
 import type * as Dataset from "../../src/Pipeline/Dataset.ts"
 import * as Idx from "../../src/Pipeline/Idx.ts"
@@ -193,6 +193,13 @@ describe("Idx.read", () => {
     const checksum = folder({ a: damaged })
     expect((await failure(Idx.read(Path.join(checksum, "a")))).message).toContain(
       "incorrect data check"
+    )
+    const memory = vi.spyOn(process, "constrainedMemory").mockReturnValue(1000)
+    const large = folder({ a: Zlib.gzipSync(images(255)) })
+    const beyond = await failure(Idx.read(Path.join(large, "a")))
+    memory.mockRestore()
+    expect(beyond.message).toBe(
+      `${large}/a: it is packed by gzip, and larger than half of the memory: unpack it`
     )
     expect(await failure(Idx.read(folder({ "a-images-idx3-ubyte": images(1) })))).toMatchObject({
       reason: "empty"
