@@ -358,8 +358,8 @@ export const sweep = Effect.fnUntraced(function* (folder: string) {
 })
 
 /**
- * Adds to the end of a file, which is made if there is none: all of it or, where that fails, nothing. Only what kills the process may leave
- * a part of it.
+ * Adds to the end of a file, which is made if there is none, through to the disk: all of it or, where that fails, nothing. Only what kills
+ * the process may leave a part of it.
  *
  * @since 0.1.0
  * @category writing
@@ -375,6 +375,7 @@ export const append = Effect.fnUntraced(function* (path: string, text: string) {
         const file = yield* files.open(path, { flag: "a" })
         const { size } = yield* file.stat
         yield* file.writeAll(new TextEncoder().encode(text)).pipe(
+          Effect.andThen(file.sync),
           Effect.onError(() => Effect.ignore(file.truncate(Number(size)))),
           // a write that is on its way cannot be called back
           Effect.uninterruptible
