@@ -128,7 +128,10 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
           optimizer: fc.constantFrom(
             Optimizer.adam(),
             Optimizer.sgd({ momentum: 0.9 }),
-            Optimizer.lion()
+            Optimizer.lion(),
+            // remembers a number of all parameters, and the gradient before
+            Optimizer.nadam(),
+            Optimizer.adan()
           )
         }),
         ({ to, cuts, marks, accumulate, optimizer }) =>
