@@ -177,10 +177,18 @@ const open = Effect.fnUntraced(function* (
   const { size, read } = yield* stored.open(files, path)
   const file: AsyncBuffer = {
     byteLength: size,
-    slice: (start, end = size) =>
-      Effect.runPromise(
-        Effect.map(read({ start, length: Math.max(0, end - start) }), ({ buffer }) => buffer)
+    slice: (start, end = size) => {
+      const bytes = Effect.runPromise(
+        [start, end].every(Number.isSafeInteger)
+          ? Effect.map(read({ start, length: Math.max(0, end - start) }), ({ buffer }) => buffer)
+          : Effect.fail(
+              dataError(path, "format", "it is damaged: it does not tell where its columns are")
+            )
       )
+      // whoever asked may have failed meanwhile, and wait no more
+      bytes.catch(() => {})
+      return bytes
+    }
   }
   const parsed = <A>(run: () => Promise<A>) =>
     Effect.tryPromise({
@@ -194,8 +202,11 @@ const open = Effect.fnUntraced(function* (
               `it is no Parquet file, cut short or damaged (${(error as Error).message})`
             )
     })
-  const metadata = yield* parsed(() => parquetMetadataAsync(file))
-  const columns = yield* attempt(() => columnsOf(path, metadata, parquetSchema(metadata), options))
+  const { metadata, tree } = yield* parsed(async () => {
+    const metadata = await parquetMetadataAsync(file)
+    return { metadata, tree: parquetSchema(metadata) }
+  })
+  const columns = yield* attempt(() => columnsOf(path, metadata, tree, options))
   const { image, label } = columns
   const ends: Array<number> = []
   for (const { num_rows } of metadata.row_groups) ends.push((ends.at(-1) ?? 0) + Number(num_rows))
