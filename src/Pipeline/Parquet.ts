@@ -88,6 +88,10 @@ const shards = Effect.fnUntraced(function* (path: string, split: string | undefi
   )
 })
 
+/** The paths of columns that are in no other. */
+const leaves = ({ children, path }: SchemaTree): ReadonlyArray<string> =>
+  children.length === 0 ? [`${path}`] : children.flatMap(leaves)
+
 /** The column told, or the first of those looked for. */
 const columnOf = (
   source: string,
@@ -207,6 +211,12 @@ const open = Effect.fnUntraced(function* (
     return { metadata, tree: parquetSchema(metadata) }
   })
   const columns = yield* attempt(() => columnsOf(path, metadata, tree, options))
+  const known = new Set(leaves(tree))
+  const chunks = metadata.row_groups.flatMap(({ columns }) => columns)
+  // the library would find it while it reads another column, and leave that to fail alone
+  if (!chunks.every(({ meta_data }) => known.has(`${meta_data?.path_in_schema}`))) {
+    return yield* dataError(path, "format", "it is damaged: it has columns that it does not name")
+  }
   const { image, label } = columns
   const ends: Array<number> = []
   for (const { num_rows } of metadata.row_groups) ends.push((ends.at(-1) ?? 0) + Number(num_rows))
