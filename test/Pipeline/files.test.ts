@@ -268,6 +268,42 @@ describe("what is larger than Node reads or writes at once", () => {
   })
 })
 
+describe("what is written", () => {
+  it("is on the disk before it has its name", async () => {
+    const told: Array<string> = []
+    const folder = fresh()
+    const watched = Effect.map(
+      FileSystem.FileSystem,
+      (files): FileSystem.FileSystem => ({
+        ...files,
+        open: (path, options) =>
+          Effect.map(files.open(path, options), (file) => {
+            const tell = (what: string) => Effect.sync(() => told.push(`${what} ${options?.flag}`))
+            return Object.create(file, {
+              writeAll: {
+                value: (bytes: Uint8Array) => Effect.andThen(tell("writes"), file.writeAll(bytes))
+              },
+              sync: { value: Effect.andThen(tell("syncs"), file.sync) }
+            })
+          }),
+        rename: (from, to) =>
+          Effect.andThen(
+            Effect.sync(() => told.push("renames")),
+            files.rename(from, to)
+          )
+      })
+    )
+    const through = Effect.provideServiceEffect(FileSystem.FileSystem, watched)
+    const path = Path.join(folder, "a")
+    await run(through(Files.write(path, "text")))
+    expect(told.splice(0)).toEqual(["writes w", "syncs w", "renames", "syncs r"])
+    await run(through(Files.writeFolder(Path.join(folder, "b"), [["c", Uint8Array.of(1)]])))
+    expect(told.splice(0)).toEqual(["writes w", "syncs w", "syncs r", "renames", "syncs r"])
+    await run(through(Files.append(path, "more")))
+    expect(told).toEqual(["writes a", "syncs a"])
+  })
+})
+
 describe("sweep", () => {
   it("removes what killed writers left, and nothing else", async () => {
     const folder = fresh()

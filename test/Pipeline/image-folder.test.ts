@@ -312,14 +312,26 @@ describe("ImageFolder.read", () => {
   })
 
   it("has a fingerprint that changes with the pictures", async () => {
-    const [a, b] = [await plain(2, 2, 1), await plain(2, 2, 1, 2, 3)]
-    const paths = [{ "a.png": a }, { "a.png": b }, { "a.png": a, "b.png": a }].map(folder)
+    const [a, b] = [await plain(8, 8, 1), await plain(8, 8, 1, 2, 3)]
+    const c = await picture(
+      8,
+      8,
+      Array.from({ length: 64 }, (_, i) => (37 * i) % 256)
+    )
+    expect(c.length).not.toBe(a.length)
+    const all = [{ "a.png": a }, { "a.png": b }, { "a.png": c }, { "a.png": a, "b.png": a }]
+    const paths = all.map(folder)
     for (const way of ways) {
       const prints = await Promise.all(
         paths.map(async (path) => (await open(path, way)).fingerprint)
       )
-      expect(new Set(prints).size).toBe(3)
+      expect(new Set(prints).size).toBe(4)
       expect((await open(folder({ "a.png": a }), way)).fingerprint).toBe(prints[0])
+    }
+    const two = folder({ "a.png": a, "b.png": b })
+    for (const way of ways) {
+      const limited = await open(two, { ...way, limit: 1 })
+      expect(limited.fingerprint).toBe((await open(paths[0], way)).fingerprint)
     }
   })
 

@@ -33,6 +33,9 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
       expect(told("Skipped")).toEqual([4, 10])
       expect(told("Checkpointed")).toEqual([3, 6, 9, 12, 14])
       expect(told("Sampled")).toEqual([5, 10])
+      const { manifest } = yield* Checkpoint.open(whole)
+      // of two batches of one item each
+      expect(manifest.data?.position).toBe(2 * steps)
       expect(events.at(-1)).toMatchObject({ _tag: "Ended", step: steps, stopped: false })
       const expected = yield* left(whole)
       expect(expected.history.map((event) => event.step)).toEqual(
