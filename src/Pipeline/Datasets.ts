@@ -184,7 +184,12 @@ const partOf = (
 
 /** How many of the first items there must be, for so many of a part to be among them; or one or two more, so that rounding does no harm. */
 const firstOf = (count: number, split: "train" | "test", share: number | undefined): number =>
-  share === undefined ? count : Math.ceil(count / (split === "test" ? share : 1 - share)) + 1
+  share === undefined
+    ? count
+    : Math.min(
+        Number.MAX_SAFE_INTEGER,
+        Math.ceil(count / (split === "test" ? share : 1 - share)) + 1
+      )
 
 const points = (name: Points.Name): Kind => ({
   about: "points in the plane, without an end",

@@ -227,7 +227,13 @@ layer(NodeServices.layer)("open", (it) => {
       yield* Files.write(`${path}/sound/a/1.wav`, sound(0))
       yield* Files.write(`${path}/sound/b/2.wav`, sound(20))
       const table = new URL("../fixtures/parquet-snappy.parquet", import.meta.url).pathname
-      const holding = [{}, { holdOut: 0.3 }, { holdOut: 0.3, split: "test" }]
+      const holding = [
+        {},
+        { holdOut: 0.3 },
+        { holdOut: 0.3, split: "test" },
+        { holdOut: 1 - Number.EPSILON, split: "test" },
+        { holdOut: Number.EPSILON }
+      ]
       const cases = [
         ...holding.map((more) => ({ name: `images:${path}/photos`, ...more })),
         ...holding.map((more) => ({ name: `${path}/a.npy`, labels: `${path}/b.npy`, ...more })),
