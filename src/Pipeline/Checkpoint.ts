@@ -96,6 +96,8 @@ export interface Retention {
   readonly every?: number
 }
 
+type Arrays = Readonly<Record<string, Tensor.HostArray>>
+
 const pattern = /^step-(\d+)$/
 
 const nameOf = (step: number): string => `step-${String(step).padStart(8, "0")}`
@@ -144,14 +146,12 @@ export const write = Effect.fnUntraced(function* (
   const paths = yield* Path.Path
   const { step, skipped, weights, averages, optimizer } = snapshot
   const path = paths.join(folder, nameOf(step))
-  const arrays: Readonly<Record<string, Uint8Array>> = {
-    "weights.safetensors": SafeTensors.encode(weights),
-    "optimizer.safetensors": SafeTensors.encode(optimizer),
-    ...Object.fromEntries(
-      Object.entries(averages).map(([name, each]) => [averageFile(name), SafeTensors.encode(each)])
-    )
-  }
-  const manifest: Manifest = {
+  const arrays: ReadonlyArray<readonly [name: string, Arrays]> = [
+    ["weights.safetensors", weights],
+    ["optimizer.safetensors", optimizer],
+    ...Object.entries(averages).map(([name, each]) => [averageFile(name), each] as const)
+  ]
+  const manifestOf = (files: Manifest["files"]): Manifest => ({
     format: "odeon-checkpoint",
     version: 1,
     step,
@@ -162,24 +162,32 @@ export const write = Effect.fnUntraced(function* (
       Object.entries(metrics).map(([name, value]) => [name, Number.isFinite(value) ? value : null])
     ),
     averages: Object.keys(averages),
-    files: Object.fromEntries(
-      Object.entries(arrays).map(([name, bytes]) => [name, described(bytes)])
-    )
+    files
+  })
+  /** All files, one after the other, so that there is but one in memory; at last what they were. */
+  const contents = function* () {
+    const files: Record<string, Manifest["files"][string]> = {}
+    for (const [name, each] of arrays) {
+      const bytes = SafeTensors.encode(each)
+      files[name] = described(bytes)
+      yield [name, bytes] as const
+    }
+    const text = `${JSON.stringify(manifestOf(files), undefined, 2)}\n`
+    yield ["manifest.json", new TextEncoder().encode(text)] as const
   }
   yield* Files.makeFolder(folder)
   yield* Files.sweep(folder)
   const isSame = Effect.map(read(path), ({ manifest: { files } }) =>
-    isDeepStrictEqual(files, manifest.files)
+    isDeepStrictEqual(
+      files,
+      Object.fromEntries(arrays.map(([name, each]) => [name, described(SafeTensors.encode(each))]))
+    )
   )
   const found = yield* Effect.result(isSame)
   if (!(found._tag === "Success" && found.success)) {
     const none = found._tag === "Failure" && isMissing(found.failure)
     if (!none) yield* Files.removeFolder(path)
-    const text = `${JSON.stringify(manifest, undefined, 2)}\n`
-    yield* Files.writeFolder(path, {
-      "manifest.json": new TextEncoder().encode(text),
-      ...arrays
-    }).pipe(
+    yield* Files.writeFolder(path, contents()).pipe(
       // another run in the same folder may have been first, here and below
       Effect.catchIf(
         ({ reason }) => reason === "exists",
@@ -200,31 +208,18 @@ export const write = Effect.fnUntraced(function* (
   return path
 })
 
-/**
- * - `optimizer`: whether to read what the optimiser remembers, which is half of most checkpoints and for going on alone; `true` unless told,
- *   or else there is none in the snapshot
- *
- * @since 0.1.0
- * @category models
- */
-export interface ReadOptions {
-  readonly optimizer?: boolean
-}
+const refusal = (path: string) => (reason: CheckpointError["reason"], why: string) =>
+  new CheckpointError({ path, reason, message: `the checkpoint ${path} ${why}` })
 
 /**
- * A checkpoint; what is read of it is verified. Fails with `CheckpointError`: `foreign` for a folder that is no checkpoint or one of a version that is not known,
- * `corrupt` for a file that is missing or not as it was written; and with `FileError` where nothing can be read.
+ * What is written of a checkpoint beside its arrays, which are not looked at. Fails as {@link read} does.
  *
  * @since 0.1.0
  * @category reading
  */
-export const read = Effect.fnUntraced(function* (
-  path: string,
-  { optimizer = true }: ReadOptions = {}
-) {
+export const manifest = Effect.fnUntraced(function* (path: string) {
   const paths = yield* Path.Path
-  const refuse = (reason: CheckpointError["reason"], why: string) =>
-    new CheckpointError({ path, reason, message: `the checkpoint ${path} ${why}` })
+  const refuse = refusal(path)
   const names = yield* Files.list(path)
   if (!names.includes("manifest.json")) {
     return yield* refuse(
@@ -247,11 +242,38 @@ export const read = Effect.fnUntraced(function* (
       `is of version ${JSON.stringify(version)}, but 1 is read: use the Odeon that wrote it`
     )
   }
-  const manifest = yield* Schema.decodeUnknownEffect(Manifest)(json).pipe(
+  return yield* Schema.decodeUnknownEffect(Manifest)(json).pipe(
     Effect.mapError((error) => refuse("corrupt", `has a damaged manifest.json: ${error.message}`))
   )
+})
+
+/**
+ * - `optimizer`: whether to read what the optimiser remembers, which is half of most checkpoints and for going on alone; `true` unless told,
+ *   or else there is none in the snapshot
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReadOptions {
+  readonly optimizer?: boolean
+}
+
+/**
+ * A checkpoint; what is read of it is verified. Fails with `CheckpointError`: `foreign` for a folder that is no checkpoint, or one of a
+ * version that is not known, `corrupt` for a file that is missing or not as it was written; and with `FileError` where nothing can be read.
+ *
+ * @since 0.1.0
+ * @category reading
+ */
+export const read = Effect.fnUntraced(function* (
+  path: string,
+  { optimizer = true }: ReadOptions = {}
+) {
+  const paths = yield* Path.Path
+  const refuse = refusal(path)
+  const found = yield* manifest(path)
   const arraysOf = Effect.fnUntraced(function* (name: string) {
-    const wanted = manifest.files[name]
+    const wanted = found.files[name]
     if (wanted === undefined) {
       return yield* refuse("corrupt", `has a manifest.json that does not speak of ${name}`)
     }
@@ -274,16 +296,16 @@ export const read = Effect.fnUntraced(function* (
     )
     return tensors
   })
-  const averages: Record<string, Readonly<Record<string, Tensor.HostArray>>> = {}
-  for (const name of manifest.averages) averages[name] = yield* arraysOf(averageFile(name))
+  const averages: Record<string, Arrays> = {}
+  for (const name of found.averages) averages[name] = yield* arraysOf(averageFile(name))
   const snapshot: Snapshot = {
-    step: manifest.step,
-    skipped: manifest.skipped,
+    step: found.step,
+    skipped: found.skipped,
     weights: yield* arraysOf("weights.safetensors"),
     averages,
     optimizer: optimizer ? yield* arraysOf("optimizer.safetensors") : {}
   }
-  return { path, manifest, snapshot } satisfies Checkpoint
+  return { path, manifest: found, snapshot } satisfies Checkpoint
 })
 
 /**

@@ -16,18 +16,20 @@ import * as Source from "./internal/source.ts"
 const shape = [3, 32, 32] as const
 const size = 3 * 32 * 32
 
-/** What a version's files are, and the bytes of labels that a record begins with. */
+/** What a version's files are, the bytes of labels that a record begins with, and how many classes there are. */
 const versions = {
   "CIFAR-10": {
     train: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}.bin`),
     test: ["test_batch.bin"],
     labels: 1,
+    classes: { fine: 10, coarse: 10 },
     archive: "cifar-10-binary.tar.gz"
   },
   "CIFAR-100": {
     train: ["train.bin"],
     test: ["test.bin"],
     labels: 2,
+    classes: { fine: 100, coarse: 20 },
     archive: "cifar-100-binary.tar.gz"
   }
 } as const
@@ -64,7 +66,8 @@ const filesOf = (path: string) =>
   )
 
 /**
- * The data set of a folder or an archive, `[3, 32, 32]` with values from −1 to 1 and the classes' names where they are beside.
+ * The data set of a folder or an archive, `[3, 32, 32]` with values from −1 to 1 and the classes' names, which are numbers where no file
+ * tells them.
  *
  * Fails with `DataError`, naming the file, for one that is missing, cut short or has labels that there are not.
  *
@@ -107,12 +110,10 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
       : kind === "fine"
         ? "fine_label_names.txt"
         : "coarse_label_names.txt"
-  const classes = has(names)
-    ? new TextDecoder()
-        .decode(yield* bytesOf(names))
-        .split(/\s+/)
-        .filter(Boolean)
-    : undefined
+  const text = has(names) ? new TextDecoder().decode(yield* bytesOf(names)) : ""
+  const named = text.split(/\s+/).filter(Boolean)
+  const numbers = Array.from({ length: found.classes[kind] }, (_, i) => `${i}`)
+  const classes = named.length > 0 ? named : numbers
   const parts = yield* Effect.forEach(found[split], (name) =>
     Effect.map(bytesOf(name), (bytes) => ({ name, bytes }))
   )

@@ -15,7 +15,7 @@ import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { HostRandom, Shape, type Tensor } from "../Tensor/index.ts"
-import { attempt, checked, demand, hash, itemsOf, writeBytes } from "./internal/data.ts"
+import { attempt, checked, classesOf, demand, hash, itemsOf, writeBytes } from "./internal/data.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
 import type { Seed } from "./Sample.ts"
 
@@ -139,30 +139,6 @@ export type Arrays = {
       readonly floats: Float32Array
     }
 )
-
-/** The names of the classes of some labels, which are checked. */
-const classesOf = (
-  name: string,
-  labels: ArrayLike<number>,
-  given: ReadonlyArray<string> | undefined
-): ReadonlyArray<string> => {
-  let most = -1
-  for (let i = 0; i < labels.length; i++) {
-    const label = labels[i]
-    const end = given?.length ?? 2 ** 16
-    demand(
-      Number.isInteger(label) && label >= 0 && label < end,
-      name,
-      "value",
-      () =>
-        `the label of item ${i} is ${label}; labels are whole numbers from 0 to ${end - 1}${
-          given === undefined ? "" : `, as there are ${end} classes`
-        }`
-    )
-    most = Math.max(most, label)
-  }
-  return given ?? Array.from({ length: most + 1 }, (_, i) => `${i}`)
-}
 
 /**
  * A data set in memory. The arrays are not copied: leave them as they are from then on. Throws `DataError` where they do not agree, hold

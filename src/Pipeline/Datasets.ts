@@ -53,7 +53,7 @@ const fields = {
   split: Schema.optionalKey(Schema.String),
   /** Of data that come in one part, the share that is not trained on, spread evenly over all items: it is the part `test`. */
   holdOut: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThan(0), Schema.isLessThan(1))),
-  /** How many items at most: the first. */
+  /** How many items at most: the first. Of pictures, tables, arrays and sound, what is beyond is not even decoded. */
   limit: Schema.optionalKey(Count),
   /** Of what is drawn; 0 unless told. */
   seed: Schema.optionalKey(Natural),
@@ -182,6 +182,15 @@ const partOf = (
   return Dataset.subset(data, part)
 }
 
+/** How many of the first items there must be, for so many of a part to be among them; or one or two more, so that rounding does no harm. */
+const firstOf = (count: number, split: "train" | "test", share: number | undefined): number =>
+  share === undefined
+    ? count
+    : Math.min(
+        Number.MAX_SAFE_INTEGER,
+        Math.ceil(count / (split === "test" ? share : 1 - share)) + 1
+      )
+
 const points = (name: Points.Name): Kind => ({
   about: "points in the plane, without an end",
   path: "none",
@@ -201,12 +210,12 @@ const npy = (about: string): Kind => ({
   about,
   path: "needed",
   options: ["layout", "range", "images", "labels", ...inOne, ...ofImages],
-  open: (path, { layout, range, images, labels }) =>
+  open: (path, { layout, range, images, labels, limit }) =>
     labels === false
       ? Effect.fail(
           dataError(path, "options", "`labels` is a name here; leave it out where there are none")
         )
-      : Npy.dataset(path, { channels: layout, range, images, labels })
+      : Npy.dataset(path, { channels: layout, range, images, labels, limit })
 })
 
 const fashion = [
@@ -223,7 +232,7 @@ const fashion = [
 ]
 
 /** CIFAR-10 as it is published, or as pictures. */
-const cifar = Effect.fnUntraced(function* (path: string, given: string | undefined) {
+const cifar = Effect.fnUntraced(function* (path: string, { split: given, limit }: Options) {
   const split = yield* halfOf(path, given)
   const paths = yield* Path.Path
   if (!(yield* Source.isFolder(path))) {
@@ -233,7 +242,7 @@ const cifar = Effect.fnUntraced(function* (path: string, given: string | undefin
       (error) => error.reason === "empty",
       (error) =>
         given === undefined
-          ? Effect.mapError(ImageFolder.read(path), (other) =>
+          ? Effect.mapError(ImageFolder.read(path, { limit }), (other) =>
               other.reason === "empty" ? error : other
             )
           : Effect.fail(error)
@@ -245,9 +254,9 @@ const cifar = Effect.fnUntraced(function* (path: string, given: string | undefin
   if (names.some((name) => /\.bin$|^cifar-10-/.test(name)))
     return yield* Cifar.read(path, { split })
   const parts = names.filter((name) => /^(?:train|test)(?:\.tar(?:\.gz)?|\.tgz)?$/.test(name))
-  if (parts.length === 0) return yield* ImageFolder.read(path)
+  if (parts.length === 0) return yield* ImageFolder.read(path, { limit })
   const part = parts.find((name) => name.split(".")[0] === split)
-  if (part !== undefined) return yield* ImageFolder.read(paths.join(path, part))
+  if (part !== undefined) return yield* ImageFolder.read(paths.join(path, part), { limit })
   const own =
     given === undefined
       ? `; to take that, tell its path, cifar10:${paths.join(path, parts[0])}`
@@ -279,7 +288,7 @@ const all = {
     about: "photos of ten kinds of things, 32×32",
     path: "optional",
     options: ["split", ...ofImages],
-    open: (path, { split }) => cifar(path, split)
+    open: cifar
   },
   images: {
     about: "pictures in a folder or a tar archive, perhaps in a folder for each class",
@@ -433,7 +442,9 @@ export const open: (config: Config, options?: Options) => Opened = Effect.fnUntr
     const why = "nothing is held out: tell which share is by `holdOut`, such as 0.1"
     return yield* dataError(path ?? name, "empty", why)
   }
-  const data = yield* Effect.mapError(kind.open(path ?? name, given), (error) =>
+  // no more is read and decoded than is needed
+  const most = limit === undefined ? {} : { limit: firstOf(limit, split, holdOut) }
+  const data = yield* Effect.mapError(kind.open(path ?? name, { ...given, ...most }), (error) =>
     error._tag === "FileError" && error.reason === "missing" && isPublished(name)
       ? new FileError({
           path: error.path,

@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Device, type DeviceError } from "../Device/index.ts"
+import * as Memory from "./internal/memory.ts"
 
 /**
  * The device that the environment variable `ODEON_DEVICE` names, `cpu` unless it does: `Device.layerAuto`.
@@ -90,7 +91,7 @@ export const survey: Effect.Effect<Survey> = Effect.gen(function* () {
     why: taken.available ? (reason.exec(taken.about)?.[1] ?? "") : taken.about,
     processor: Os.cpus()[0]?.model.trim() ?? Os.arch(),
     threads: Os.availableParallelism(),
-    memory: Math.min(Os.totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY),
+    memory: Memory.total(),
     freeMemory: process.availableMemory()
   }
 })

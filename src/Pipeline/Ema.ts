@@ -22,7 +22,8 @@
  */
 import * as Schema from "effect/Schema"
 import { LuDecomposition, Matrix } from "ml-matrix"
-import { Shape, Tensor } from "../Tensor/index.ts"
+import { type Shape, Tensor } from "../Tensor/index.ts"
+import * as Blend from "./internal/blend.ts"
 import { decodeUnsafe, demand, requireAll } from "./internal/config.ts"
 import type { Numbers } from "./Optimizer.ts"
 
@@ -369,32 +370,11 @@ export const reconstruct = (
   wanted: Wanted
 ): Record<string, Tensor.HostArray<Shape.Shape, "float32">> => {
   const { coefficients: factors } = coefficients(snapshots, wanted)
-  const terms = snapshots.flatMap(({ weights, update }, i) =>
-    factors[i] === 0 ? [] : [{ weights, update, factor: factors[i] }]
-  )
-  const [first, ...others] = terms
-  const show = (weights: Snapshot["weights"], path: string): string =>
-    Object.hasOwn(weights, path) ? Shape.show(weights[path].shape) : "missing"
-  for (const other of others) {
-    for (const path of Object.keys({ ...first.weights, ...other.weights })) {
-      const [one, two] = [show(first.weights, path), show(other.weights, path)]
-      demand(
-        one === two,
-        "Ema.reconstruct",
-        `"${path}" is ${one} at update ${first.update}, but ${two} at update ${other.update}; snapshots must be of one network`
-      )
-    }
+  const sum = Blend.make("Ema.reconstruct")
+  for (const [i, { weights, update }] of snapshots.entries()) {
+    if (factors[i] !== 0) sum.add(weights, update, factors[i])
   }
-  return Object.fromEntries(
-    Object.entries(first.weights).map(([path, { shape }]) => {
-      const sum = new Float64Array(Shape.size(shape))
-      for (const { weights, factor } of terms) {
-        const { data } = weights[path]
-        for (let i = 0; i < sum.length; i++) sum[i] += factor * Number(data[i])
-      }
-      return [path, { dtype: "float32", shape, data: Float32Array.from(sum) }]
-    })
-  )
+  return sum.weights()
 }
 
 // ── Configurations ───────────────────────────────────────────────────────────────────────────────

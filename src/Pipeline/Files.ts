@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
+import { fill, piece } from "./internal/reading.ts"
 import { FileError } from "./PipelineError.ts"
 
 type Reason = readonly [reason: FileError["reason"], sentence: string]
@@ -55,15 +56,33 @@ const failing =
       error._tag === "FileError" ? error : errorOf(doing, path, error)
     )
 
+const codeOf = ({ reason }: PlatformError): string | undefined =>
+  (reason.cause as { readonly code?: string } | undefined)?.code
+
+/** The bytes of a file that is too large to be read at once. */
+const readLarge = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  const file = yield* files.open(path)
+  const { size } = yield* file.stat
+  const bytes = new Uint8Array(Number(size))
+  return bytes.subarray(0, yield* fill(file, bytes))
+}, Effect.scoped)
+
 /**
- * The bytes of a file.
+ * The bytes of a file, which may be larger than 2 GiB.
  *
  * @since 0.1.0
  * @category reading
  */
 export const read = Effect.fnUntraced(function* (path: string) {
   const files = yield* FileSystem.FileSystem
-  return yield* failing("cannot read", path)(files.readFile(path))
+  return yield* files.readFile(path).pipe(
+    Effect.catchIf(
+      (error) => codeOf(error) === "ERR_FS_FILE_TOO_LARGE",
+      () => readLarge(path)
+    ),
+    failing("cannot read", path)
+  )
 })
 
 /**
@@ -88,8 +107,8 @@ export const list = Effect.fnUntraced(function* (path: string) {
 })
 
 /** Whether what failed did so because there is nothing, not even a folder where it should be in. */
-const isNothing = ({ reason }: PlatformError): boolean =>
-  reason._tag === "NotFound" || (reason.cause as { readonly code?: string })?.code === "ENOTDIR"
+const isNothing = (error: PlatformError): boolean =>
+  error.reason._tag === "NotFound" || codeOf(error) === "ENOTDIR"
 
 /** What stands at a path, or where a link there leads; nothing if there is nothing. */
 const typeAt = Effect.fnUntraced(function* (path: string) {
@@ -204,7 +223,9 @@ const writeThrough = (path: string, bytes: Uint8Array) =>
     Effect.gen(function* () {
       const files = yield* FileSystem.FileSystem
       const file = yield* files.open(path, { flag: "w" })
-      yield* file.writeAll(bytes)
+      for (let at = 0; at < bytes.length; at += piece) {
+        yield* file.writeAll(bytes.subarray(at, at + piece))
+      }
       yield* file.sync
     })
   )
@@ -259,13 +280,14 @@ export const write = Effect.fnUntraced(function* (path: string, content: Uint8Ar
 
 /**
  * Writes a folder of files, by their names: whatever happens, by then there is all of it or nothing. There must be nothing at its path.
+ * Each file's bytes are asked for when those before it are written.
  *
  * @since 0.1.0
  * @category writing
  */
 export const writeFolder = Effect.fnUntraced(function* (
   path: string,
-  contents: Readonly<Record<string, Uint8Array>>
+  contents: Iterable<readonly [name: string, bytes: Uint8Array]>
 ) {
   const files = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
@@ -279,7 +301,7 @@ export const writeFolder = Effect.fnUntraced(function* (
       const partial = besides(paths, path)
       yield* Effect.gen(function* () {
         yield* files.makeDirectory(partial)
-        for (const [name, bytes] of Object.entries(contents)) {
+        for (const [name, bytes] of contents) {
           yield* writeThrough(paths.join(partial, name), bytes)
         }
         yield* synced(partial)
@@ -314,7 +336,7 @@ export const removeFolder = Effect.fnUntraced(function* (path: string) {
 })
 
 /**
- * Removes what writers left that were killed in the midst of it; what living ones are at stays.
+ * Removes what writers left in a folder, if there is such a folder, that were killed in the midst of it; what living ones are at stays.
  *
  * @since 0.1.0
  * @category writing
@@ -322,7 +344,12 @@ export const removeFolder = Effect.fnUntraced(function* (path: string) {
 export const sweep = Effect.fnUntraced(function* (folder: string) {
   const files = yield* FileSystem.FileSystem
   const paths = yield* Path.Path
-  for (const name of yield* list(folder)) {
+  const names = yield* Effect.catchIf(
+    list(folder),
+    ({ reason }) => reason === "missing",
+    () => Effect.succeed([])
+  )
+  for (const name of names) {
     const [, pid, its] = pattern.exec(name) ?? []
     if (pid === undefined || isAlive(Number(pid), its)) continue
     const path = paths.join(folder, name)
@@ -331,8 +358,8 @@ export const sweep = Effect.fnUntraced(function* (folder: string) {
 })
 
 /**
- * Adds to the end of a file, which is made if there is none: all of it or, where that fails, nothing. Only what kills the process may leave
- * a part of it.
+ * Adds to the end of a file, which is made if there is none, through to the disk: all of it or, where that fails, nothing. Only what kills
+ * the process may leave a part of it.
  *
  * @since 0.1.0
  * @category writing
@@ -348,6 +375,7 @@ export const append = Effect.fnUntraced(function* (path: string, text: string) {
         const file = yield* files.open(path, { flag: "a" })
         const { size } = yield* file.stat
         yield* file.writeAll(new TextEncoder().encode(text)).pipe(
+          Effect.andThen(file.sync),
           Effect.onError(() => Effect.ignore(file.truncate(Number(size)))),
           // a write that is on its way cannot be called back
           Effect.uninterruptible

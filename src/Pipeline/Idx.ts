@@ -1,5 +1,6 @@
 /**
- * IDX files, the format of MNIST and of what takes its place (Fashion-MNIST, KMNIST, EMNIST), packed by gzip or not.
+ * IDX files, the format of MNIST and of what takes its place (Fashion-MNIST, KMNIST, EMNIST, whose images lie on their side), packed by
+ * gzip or not.
  *
  * A file is two zero bytes, a type, the number of axes, the size of each axis as 32 bits, and then the elements, all of them big-endian
  * (LeCun, Cortes and Burges, the MNIST database of handwritten digits).
@@ -93,6 +94,8 @@ export interface Options {
   readonly classes?: ReadonlyArray<string> | undefined
 }
 
+const isBeyond = (x: number): boolean => Math.abs(x) > 1
+
 const array = (path: string) =>
   Effect.flatMap(Source.unpacked(path), (bytes) => attempt(() => parse(bytes, path)))
 
@@ -130,10 +133,11 @@ const labelsBeside = Effect.fnUntraced(function* (path: string) {
 })
 
 /**
- * The data set of a folder as MNIST comes in, or of one file of images. Bytes are values from −1 to 1; images `[n, height, width]` are grey,
- * `[1, height, width]`.
+ * The data set of a folder as MNIST comes in, or of one file of images. Bytes are values from −1 to 1, and other numbers what they are;
+ * images `[n, height, width]` are grey, `[1, height, width]`.
  *
- * Fails with `DataError`, naming the file, for one that is no IDX file or is cut short, and where images and labels differ in number.
+ * Fails with `DataError`, naming the file, for one that is no IDX file or is cut short, where images and labels differ in number, and for
+ * images with values beyond −1 and 1.
  *
  * ```ts
  * const digits = yield* Idx.read("data/mnist")
@@ -164,6 +168,13 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
       file,
       "shape",
       () => `there are ${count} images, but labels [${labels?.shape}] in ${beside}`
+    )
+    const odd = rest.length === 2 && !(data instanceof Uint8Array) ? data.find(isBeyond) : undefined
+    demand(
+      odd === undefined,
+      file,
+      "value",
+      () => `its images have the value ${odd}: save bytes, or numbers from -1 to 1`
     )
     return Dataset.fromArrays({
       name: file,

@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import { Shape } from "../Tensor/index.ts"
 import { fromArrays } from "./Dataset.ts"
-import { attempt, dataError, demand, hash, writeBytes } from "./internal/data.ts"
+import { attempt, dataError, demand, hash, limitOf, writeBytes } from "./internal/data.ts"
 import * as Pixels from "./internal/pixels.ts"
 import * as Source from "./internal/source.ts"
 import * as stored from "./internal/stored.ts"
@@ -20,6 +20,7 @@ import * as stored from "./internal/stored.ts"
  *   `stretch` scales each side by itself; `crop` unless told. Either by Lanczos' kernel of three lobes
  * - `background`: the colour behind transparent pictures, `white` unless told
  * - `classes`: whether folders are classes; they are, if there are any, unless told
+ * - `limit`: how many pictures at most, the first; all unless told. Classes are those of all
  * - `cache`: how many bytes of pixels are kept in memory, 512 MiB unless told. A data set that fits in is read when it is made, and
  *   otherwise whenever items are asked for; its fingerprint is then that of the files' names and lengths alone
  *
@@ -32,6 +33,7 @@ export interface Options {
   readonly fit?: "crop" | "stretch" | undefined
   readonly background?: string | undefined
   readonly classes?: boolean | undefined
+  readonly limit?: number | undefined
   readonly cache?: number | undefined
 }
 
@@ -79,28 +81,31 @@ const classesOf = (source: string, names: ReadonlyArray<string>) => {
  */
 export const read = Effect.fnUntraced(function* (path: string, options: Options = {}) {
   const { cache = 512 * 2 ** 20 } = options
+  const limit = yield* attempt(() => limitOf(path, options.limit))
   const wanted = yield* Pixels.wantedOf(path, options)
   const all = (yield* Source.isFolder(path))
     ? yield* Source.folderEntries(path, isPicture)
     : yield* Source.tarEntries(path, cache / 8)
-  const entries = all
+  const pictures = all
     .filter(({ name }) => isPicture(name))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-  const [one] = entries
+  const [one] = pictures
   if (one === undefined) {
     const other = all.length === 0 ? "" : `, but ${all.length} other files or folders`
     return yield* Effect.fail(
       dataError(path, "empty", `there are no pictures (.png, .jpg, .jpeg, .webp) in it${other}`)
     )
   }
-  const names = entries.map(({ name }) => name)
-  const known = yield* attempt(() =>
+  const names = pictures.map(({ name }) => name)
+  const found = yield* attempt(() =>
     options.classes === false ? undefined : classesOf(path, names)
   )
-  if (options.classes === true && known === undefined) {
+  if (options.classes === true && found === undefined) {
     const message = "there are no folders in it that could be classes"
     return yield* Effect.fail(dataError(path, "empty", message))
   }
+  const entries = pictures.slice(0, limit)
+  const known = found && { ...found, labels: found.labels.slice(0, limit) }
 
   const first = yield* Effect.flatMap(one.read, (bytes) => Pixels.decode(bytes, one.path, wanted))
   const { shape } = first
@@ -152,7 +157,7 @@ export const read = Effect.fnUntraced(function* (path: string, options: Options 
   return yield* attempt(() =>
     stored.dataset({
       ...{ name: path, size: entries.length, shape, ...known },
-      fingerprint: hash([names, lengths, known?.classes, alike]),
+      fingerprint: hash([names.slice(0, limit), lengths, known?.classes, alike]),
       write: (indices, to) =>
         Effect.forEach(
           indices,

@@ -28,6 +28,7 @@ import * as Checkpoint from "./Checkpoint.ts"
 import * as Ema from "./Ema.ts"
 import * as Experiment from "./Experiment.ts"
 import { attempt, type BuildError } from "./internal/attempt.ts"
+import * as Blend from "./internal/blend.ts"
 import { demand, requireAll } from "./internal/config.ts"
 import { CheckpointError, TrainError } from "./PipelineError.ts"
 import * as Sample from "./Sample.ts"
@@ -160,7 +161,8 @@ export interface Reconstruction {
  * const { model, error } = yield* Model.reconstruct("runs/digits", { deviation: 0.075 })
  * ```
  *
- * Fails as {@link load}, with any checkpoint, and with `TrainError` where there are no averages by powers, or none up to that update.
+ * Fails as {@link load}, with any checkpoint that it needs, and with `TrainError` where there are no averages by powers, or none up to that
+ * update.
  *
  * @since 0.1.0
  * @category constructors
@@ -171,19 +173,30 @@ export const reconstruct = Effect.fnUntraced(function* (path: string, wanted: Em
   const profiles = Object.entries(config.averages).flatMap(([name, average]) =>
     average.name === "power" ? [{ name, profile: average as Ema.Profile }] : []
   )
-  const stored: Array<Ema.Snapshot> = []
-  for (const each of yield* Checkpoint.list(yield* Checkpoint.folderOf(path))) {
-    const { snapshot } = yield* Checkpoint.read(each.path, { optimizer: false })
-    const update = snapshot.step - snapshot.skipped
-    if (update === 0) continue
+  const all = yield* Checkpoint.list(yield* Checkpoint.folderOf(path))
+  const stored: Array<Ema.Averaged & { readonly name: string; readonly path: string }> = []
+  for (const { path } of all) {
+    const { step, skipped, averages } = yield* Checkpoint.manifest(path)
+    const update = step - skipped
+    // steps that were left out change nothing
+    if (update === 0 || stored.some((each) => each.update === update)) continue
     for (const { name, profile } of profiles) {
-      stored.push({ ...profile, update, weights: snapshot.averages[name] })
+      if (averages.includes(name)) stored.push({ ...profile, name, path, update })
     }
   }
-  const { weights, error } = yield* attempt(() => ({
-    weights: Ema.reconstruct(stored, wanted),
-    error: Ema.coefficients(stored, wanted).error
-  }))
+  const { coefficients, error } = yield* attempt(() => Ema.coefficients(stored, wanted))
+  const terms = stored.map((each, i) => ({ ...each, factor: coefficients[i] }))
+  // one checkpoint after the other, as all may be more than there is memory for
+  const sum = Blend.make("Model.reconstruct")
+  for (const { path } of all) {
+    const own = terms.filter((each) => each.path === path && each.factor !== 0)
+    if (own.length === 0) continue
+    const { snapshot } = yield* Checkpoint.read(path, { optimizer: false })
+    yield* attempt(() => {
+      for (const { name, update, factor } of own) sum.add(snapshot.averages[name], update, factor)
+    })
+  }
+  const weights = sum.weights()
   const model = yield* of(denoising, { ...newest.snapshot, weights, averages: {} })
   return { model, error } satisfies Reconstruction
 })

@@ -13,9 +13,9 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { unzipSync, type Zippable, zipSync } from "fflate"
 import { DType, Shape, Suggestion, type Tensor } from "../Tensor/index.ts"
-import type { Dataset } from "./Dataset.ts"
+import * as Dataset from "./Dataset.ts"
 import * as Files from "./Files.ts"
-import { attempt, dataError, demand, hash } from "./internal/data.ts"
+import { attempt, dataError, demand, hash, limitOf } from "./internal/data.ts"
 import * as stored from "./internal/stored.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
 
@@ -417,6 +417,7 @@ export type Range = "0..1" | "-1..1" | "0..255"
  * - `range`: what numbers stand for black and white; bytes are 0..255 and truth values 0..1 unless told, all others must be told
  * - `images`, `labels`: names in an `.npz`; beside an `.npy`, `labels` is the path of another with the labels
  * - `classes`: the classes' names; their numbers unless told
+ * - `limit`: how many items at most, the first; all unless told. Classes are those of all
  *
  * @since 0.1.0
  * @category models
@@ -427,6 +428,7 @@ export interface Options {
   readonly images?: string | undefined
   readonly labels?: string | undefined
   readonly classes?: ReadonlyArray<string> | undefined
+  readonly limit?: number | undefined
 }
 
 const names = {
@@ -484,8 +486,9 @@ const slack = 1e-3
 interface Images {
   readonly dtype: Dtype
   readonly shape: ReadonlyArray<number>
-  /** Passes all items, one after the other, and gives their hash. */
-  readonly all: (
+  /** Passes the first items, one after the other, and gives their hash. */
+  readonly first: (
+    count: number,
     use: (item: Arrays[Dtype], index: number) => void
   ) => Effect.Effect<string, DataError | FileError>
   /** Passes the items of some numbers, with their places among these. */
@@ -501,10 +504,11 @@ const numberOf = (dtype: Dtype): ((x: number | bigint) => number) =>
 /** The data set of images, all of whose values are looked at once. */
 const datasetOf = Effect.fnUntraced(function* (
   name: string,
-  { dtype, shape, all, some }: Images,
+  { dtype, shape, first, some }: Images,
   labels: ReadonlyArray<number> | undefined,
-  { channels, range, classes }: Options
+  { channels, range, classes, limit }: Options
 ) {
+  const most = yield* attempt(() => Math.min(shape[0], limitOf(name, limit)))
   const axis = yield* attempt(() => channelAxis(name, shape, channels))
   const [size, ...sizes] = shape
   const [height, width] = axis === 0 ? sizes.slice(1) : sizes
@@ -534,9 +538,9 @@ const datasetOf = Effect.fnUntraced(function* (
     }
   }
   // bytes cannot be outside of theirs
-  const content = yield* all(dtype === "u1" && known === "0..255" ? () => {} : check)
+  const content = yield* first(most, dtype === "u1" && known === "0..255" ? () => {} : check)
   const plane = height * width
-  return yield* attempt(() =>
+  const whole = yield* attempt(() =>
     stored.dataset({
       name,
       size,
@@ -556,6 +560,7 @@ const datasetOf = Effect.fnUntraced(function* (
         })
     })
   )
+  return most === size ? whole : Dataset.take(whole, most)
 })
 
 /** The class of each item. */
@@ -575,10 +580,10 @@ const inMemory = ({ dtype, shape, data }: NumpyArray): Images => {
   return {
     dtype,
     shape,
-    all: (use) =>
+    first: (count, use) =>
       attempt(() => {
-        for (let i = 0; i < shape[0]; i++) use(item(i), i)
-        return hash(null, data)
+        for (let i = 0; i < count; i++) use(item(i), i)
+        return hash(null, data.subarray(0, count * size))
       }),
     some: (indices, use) =>
       attempt(() => {
@@ -603,19 +608,19 @@ const inFile = (files: FileSystem.FileSystem, path: string, header: Header): Ima
   return {
     dtype,
     shape,
-    all: (use) =>
+    first: (count, use) =>
       Effect.scoped(
         Effect.gen(function* () {
           const { read } = yield* opened
           const sum = Crypto.createHash("sha256")
           const block = Math.max(1, Math.floor(blockBytes / length))
-          for (let from = 0; from < shape[0]; from += block) {
-            const count = Math.min(block, shape[0] - from)
-            const bytes = yield* read({ start: start + from * length, length: count * length })
+          for (let from = 0; from < count; from += block) {
+            const own = Math.min(block, count - from)
+            const bytes = yield* read({ start: start + from * length, length: own * length })
             sum.update(bytes)
             const items = elements(header, bytes)
             yield* attempt(() => {
-              for (let i = 0; i < count; i++) {
+              for (let i = 0; i < own; i++) {
                 use(items.subarray(i * size, (i + 1) * size) as Arrays[Dtype], from + i)
               }
             })
@@ -666,7 +671,8 @@ const member = (
  * Images are `[items, height, width]`, `[items, height, width, channels]`, as LSUN is exported, or `[items, channels, height, width]`. Of
  * four axes, the channels are the one that is at most 4 long; if that is both or neither of the two, `channels` must tell. Bytes go from
  * black, 0, to white, 255. Floats and other integers never have their range guessed, as one in [0, 1] may as well be one in [−1, 1]: say
- * it by `range`. All values are looked at once, at the beginning, and must be within it, but for a thousandth that is left to rounding.
+ * it by `range`. All values up to the `limit` are looked at once, at the beginning, and must be within it, but for a thousandth that is
+ * left to rounding.
  *
  * Items of an `.npy` are read from the file when they are asked for, so that it may be larger than memory, unless it is in Fortran's order;
  * an `.npz` is read whole, up to 2 GiB. In an `.npz`, images are the first of the arrays `x`, `images`, `data`, `arr_0` and labels, if
@@ -687,8 +693,8 @@ const member = (
 export const dataset: (
   path: string,
   options?: Options
-) => Effect.Effect<Dataset, DataError | FileError, FileSystem.FileSystem> = Effect.fnUntraced(
-  function* (path: string, options: Options = {}) {
+) => Effect.Effect<Dataset.Dataset, DataError | FileError, FileSystem.FileSystem> =
+  Effect.fnUntraced(function* (path: string, options: Options = {}) {
     const files = yield* FileSystem.FileSystem
     const { size, head } = yield* Effect.scoped(
       Effect.gen(function* () {
@@ -729,5 +735,4 @@ export const dataset: (
       attempt(() => labelsOf(options.labels as string, parse(bytes, options.labels as string)))
     )
     return yield* datasetOf(path, images, labels, options)
-  }
-)
+  })

@@ -14,14 +14,22 @@ import type { AsyncBuffer, FileMetaData, SchemaTree } from "hyparquet"
 import { Shape, Suggestion } from "../Tensor/index.ts"
 import { type Dataset, fromArrays } from "./Dataset.ts"
 import type * as ImageFolder from "./ImageFolder.ts"
-import { attempt, dataError, demand, hash, writeBytes } from "./internal/data.ts"
+import {
+  attempt,
+  classesOf,
+  dataError,
+  demand,
+  hash,
+  limitOf,
+  writeBytes
+} from "./internal/data.ts"
 import * as Pixels from "./internal/pixels.ts"
 import * as Source from "./internal/source.ts"
 import * as stored from "./internal/stored.ts"
 import { DataError, FileError } from "./PipelineError.ts"
 
 /**
- * Those of `ImageFolder.Options` that are about pictures, and
+ * Those of `ImageFolder.Options` that are about pictures, `limit`, and
  *
  * - `split`: which part of a folder, by the names of its files (`train-00000-of-00002.parquet`) or of folders in it; `train` unless told,
  *   or all files if none is named by a part
@@ -79,6 +87,10 @@ const shards = Effect.fnUntraced(function* (path: string, split: string | undefi
         }`
   )
 })
+
+/** The paths of columns that are in no other. */
+const leaves = ({ children, path }: SchemaTree): ReadonlyArray<string> =>
+  children.length === 0 ? [`${path}`] : children.flatMap(leaves)
 
 /** The column told, or the first of those looked for. */
 const columnOf = (
@@ -155,12 +167,11 @@ const columnsOf = (
 
 interface Row {
   readonly bytes: Uint8Array
-  readonly label: number
   /** For people. */
   readonly source: string
 }
 
-/** A file's columns, how many rows it has, and its rows, group by group. */
+/** A file's columns, how many rows it has, and group by group the labels of its rows and at most so many of the rows themselves. */
 const open = Effect.fnUntraced(function* (
   files: FileSystem.FileSystem,
   path: string,
@@ -170,10 +181,18 @@ const open = Effect.fnUntraced(function* (
   const { size, read } = yield* stored.open(files, path)
   const file: AsyncBuffer = {
     byteLength: size,
-    slice: (start, end = size) =>
-      Effect.runPromise(
-        Effect.map(read({ start, length: Math.max(0, end - start) }), ({ buffer }) => buffer)
+    slice: (start, end = size) => {
+      const bytes = Effect.runPromise(
+        [start, end].every(Number.isSafeInteger)
+          ? Effect.map(read({ start, length: Math.max(0, end - start) }), ({ buffer }) => buffer)
+          : Effect.fail(
+              dataError(path, "format", "it is damaged: it does not tell where its columns are")
+            )
       )
+      // whoever asked may have failed meanwhile, and wait no more
+      bytes.catch(() => {})
+      return bytes
+    }
   }
   const parsed = <A>(run: () => Promise<A>) =>
     Effect.tryPromise({
@@ -187,49 +206,76 @@ const open = Effect.fnUntraced(function* (
               `it is no Parquet file, cut short or damaged (${(error as Error).message})`
             )
     })
-  const metadata = yield* parsed(() => parquetMetadataAsync(file))
-  const columns = yield* attempt(() => columnsOf(path, metadata, parquetSchema(metadata), options))
+  const { metadata, tree } = yield* parsed(async () => {
+    const metadata = await parquetMetadataAsync(file)
+    return { metadata, tree: parquetSchema(metadata) }
+  })
+  const columns = yield* attempt(() => columnsOf(path, metadata, tree, options))
+  const known = new Set(leaves(tree))
+  const chunks = metadata.row_groups.flatMap(({ columns }) => columns)
+  // the library would find it while it reads another column, and leave that to fail alone
+  if (!chunks.every(({ meta_data }) => known.has(`${meta_data?.path_in_schema}`))) {
+    return yield* dataError(path, "format", "it is damaged: it has columns that it does not name")
+  }
   const { image, label } = columns
   const ends: Array<number> = []
   for (const { num_rows } of metadata.row_groups) ends.push((ends.at(-1) ?? 0) + Number(num_rows))
-  const groups = ends.map((rowEnd, group) =>
-    Effect.gen(function* () {
-      const rowStart = ends[group - 1] ?? 0
+  if (!ends.every((end, i) => Number.isSafeInteger(end) && end >= (ends[i - 1] ?? 0))) {
+    return yield* dataError(path, "format", "it is damaged: its numbers of rows cannot be")
+  }
+  const groups = ends.map((end, group) => {
+    const rowStart = ends[group - 1] ?? 0
+    const valuesOf = Effect.fnUntraced(function* (column: string, most: number) {
+      const rowEnd = Math.min(end, rowStart + most)
       const found = yield* parsed(() =>
         parquetReadObjects({
-          ...{ file, metadata, compressors, rowStart, rowEnd },
-          columns: label === undefined ? [image] : [image, label],
+          ...{ file, metadata, compressors, rowStart, rowEnd, columns: [column] },
           // bytes are no text, whatever they are marked as
           utf8: false
         })
       )
       return yield* attempt(() => {
-        const wanted = rowEnd - rowStart
         demand(
-          found.length === wanted,
+          found.length === rowEnd - rowStart,
           path,
           "format",
-          () => `it is damaged: it has ${found.length} rows where it says ${wanted}`
+          () => `it is damaged: it has ${found.length} rows where it says ${rowEnd - rowStart}`
         )
-        return found.map((row, i): Row => {
-          const source = `${path}: row ${rowStart + i}`
-          const bytes: unknown = row[image]?.bytes ?? row[image]
-          const given = label === undefined ? 0 : row[label]
-          if (!(bytes instanceof Uint8Array)) {
-            throw dataError(source, "format", "it has no picture in it: leave such rows out")
-          }
-          if (given === null || given < 0) {
-            throw dataError(
-              source,
-              "value",
-              `its label is ${given ?? "missing"}: take a part that has labels, or none of them, by label: false`
-            )
-          }
-          return { bytes, label: Number(given), source }
-        })
+        return found.map((row, i) => ({
+          value: row[column] as unknown,
+          source: `${path}: row ${rowStart + i}`
+        }))
       })
     })
-  )
+    const labels =
+      label === undefined
+        ? Effect.succeed([])
+        : Effect.flatMap(valuesOf(label, Number.POSITIVE_INFINITY), (all) =>
+            attempt(() =>
+              all.map(({ value, source }) => {
+                demand(
+                  (typeof value === "number" || typeof value === "bigint") && value >= 0,
+                  source,
+                  "value",
+                  () =>
+                    `its label is ${value ?? "missing"}: take a part that has labels, or none of them, by label: false`
+                )
+                return Number(value)
+              })
+            )
+          )
+    const rows = (most: number) =>
+      Effect.flatMap(valuesOf(image, most), (all) =>
+        attempt(() =>
+          all.map(({ value, source }): Row => {
+            const bytes = (value as { readonly bytes?: unknown } | null)?.bytes ?? value
+            if (bytes instanceof Uint8Array) return { bytes, source }
+            throw dataError(source, "format", "it has no picture in it: leave such rows out")
+          })
+        )
+      )
+    return { labels, rows }
+  })
   return { columns, count: ends.at(-1) ?? 0, groups }
 })
 
@@ -255,6 +301,7 @@ export const read: (
 ) => Effect.Effect<Dataset, DataError | FileError, FileSystem.FileSystem | Path.Path> =
   Effect.fnUntraced(function* (path: string, options: Options = {}) {
     const files = yield* FileSystem.FileSystem
+    const limit = yield* attempt(() => limitOf(path, options.limit))
     const wanted = yield* Pixels.wantedOf(path, options)
     const paths = yield* shards(path, options.split)
     const opened = (shard: string) => open(files, shard, options)
@@ -262,6 +309,7 @@ export const read: (
     const size = heads.reduce((sum, { count }) => sum + count, 0)
     const [{ columns }] = heads
     if (size === 0) return yield* dataError(path, "empty", "there are no rows in it")
+    const most = Math.min(size, limit)
     for (const [i, { columns: own }] of heads.entries()) {
       if (JSON.stringify(own) !== JSON.stringify(columns)) {
         const message = `it has other columns or classes than ${paths[0]}: shards of one data set have the same`
@@ -287,41 +335,49 @@ export const read: (
       yield* check(own, row.source)
       pixels.set(made, index * made.length)
     })
+    let taken = 0
     for (const shard of paths) {
       yield* Effect.scoped(
         Effect.gen(function* () {
           const { groups } = yield* opened(shard)
           for (const group of groups) {
-            const rows = yield* group
+            // classes are those of all
+            for (const label of yield* group.labels) labels.push(label)
+            if (taken === most) continue
+            const rows = yield* group.rows(most - taken)
             if (rows.length === 0) continue
             if (first === undefined) {
               first = yield* Pixels.decode(rows[0].bytes, rows[0].source, wanted)
               alike = { ...wanted, channels: first.shape[0] }
-              const total = size * Shape.size(first.shape)
+              const total = most * Shape.size(first.shape)
               if (total <= (options.cache ?? 512 * 2 ** 20)) pixels = new Uint8Array(total)
             }
-            const before = labels.length
-            yield* Effect.forEach(rows, (row, i) => take(row, before + i), {
+            yield* Effect.forEach(rows, (row, i) => take(row, taken + i), {
               concurrency,
               discard: true
             })
-            for (const row of rows) {
-              labels.push(row.label)
-              if (pixels === undefined) encoded.push(row)
-            }
+            taken += rows.length
+            if (pixels !== undefined) continue
+            for (const row of rows) encoded.push(row)
           }
         })
       )
     }
     const { shape } = first as unknown as NonNullable<typeof first>
-    const known = columns.label === undefined ? {} : { labels, classes: columns.classes }
+    const known =
+      columns.label === undefined
+        ? {}
+        : {
+            labels: labels.slice(0, most),
+            classes: yield* attempt(() => classesOf(path, labels, columns.classes))
+          }
     const bytes = pixels as Uint8Array | undefined
     if (bytes !== undefined) {
       return yield* attempt(() => fromArrays({ name: path, shape, bytes, ...known }))
     }
     return yield* attempt(() =>
       stored.dataset({
-        ...{ name: path, size, shape, ...known },
+        ...{ name: path, size: most, shape, ...known },
         fingerprint: hash([alike, known], ...encoded.map(({ bytes }) => bytes)),
         write: (indices, to) =>
           Effect.forEach(

@@ -169,24 +169,33 @@ const isNext = () => {
   }
 }
 
+/** The lines of a text, each by itself, as all may be more than a string can be; a last one that is cut short is left out. */
+const linesOf = function* (bytes: Uint8Array) {
+  const decoder = new TextDecoder()
+  for (let from = 0, end = 0; (end = bytes.indexOf(0x0a, from)) >= 0; from = end + 1) {
+    yield { text: decoder.decode(bytes.subarray(from, end)), bytes: bytes.subarray(from, end + 1) }
+  }
+}
+
 /** The lines of a history that are of the steps before one: what is beyond is of a run that was killed after its last checkpoint. */
 const historyBefore = Effect.fnUntraced(function* (path: string, step: number) {
-  if (step === 0) return ""
-  const text = yield* Effect.catchIf(
-    Files.readText(path),
+  if (step === 0) return new Uint8Array()
+  const all = yield* Effect.catchIf(
+    Files.read(path),
     ({ reason }) => reason === "missing",
-    () => Effect.succeed("")
+    () => Effect.succeed(new Uint8Array())
   )
   const next = isNext()
-  const lines = text.split("\n").filter((line) => {
+  const kept: Array<Uint8Array> = []
+  for (const { text, bytes } of linesOf(all)) {
     try {
-      const own = (JSON.parse(line) as { readonly step: number }).step
-      return own < step && next(own)
+      const own = (JSON.parse(text) as { readonly step: number }).step
+      if (own < step && next(own)) kept.push(bytes)
     } catch {
-      return false
+      // what is no step is none before this one
     }
-  })
-  return lines.map((line) => `${line}\n`).join("")
+  }
+  return Buffer.concat(kept)
 })
 
 /**
@@ -199,15 +208,18 @@ const historyBefore = Effect.fnUntraced(function* (path: string, step: number) {
 export const history = Effect.fnUntraced(function* (folder: string) {
   const paths = yield* Path.Path
   const path = places(folder, paths).history
-  const text = yield* Files.readText(path)
-  const all = yield* Effect.forEach(text.split("\n").slice(0, -1), (line, i) =>
-    Effect.try({
-      try: () => JSON.parse(line, (_, value) => value ?? Number.NaN) as Train.Event,
-      catch: () => dataError(path, "format", `line ${i + 1} is no step of a history`)
-    })
-  )
   const next = isNext()
-  return all.filter(({ step }) => next(step))
+  const all: Array<Train.Event> = []
+  let line = 0
+  for (const { text } of linesOf(yield* Files.read(path))) {
+    line++
+    const event = yield* Effect.try({
+      try: () => JSON.parse(text, (_, value) => value ?? Number.NaN) as Train.Event,
+      catch: () => dataError(path, "format", `line ${line} is no step of a history`)
+    })
+    if (next(event.step)) all.push(event)
+  }
+  return all
 })
 
 /** The checkpoint to go on from, which must be of the same experiment on the same data. */
@@ -230,12 +242,12 @@ const resumed = Effect.fnUntraced(function* (
   if (Option.isNone(found)) return undefined
   const { manifest, path, snapshot } = found.value
   const refuse = (why: string) => mismatch(path, why)
-  // data are known by what they are, wherever they lie now
-  const may = { steps: 0, ...(manifest.data === undefined ? {} : { data: "" }) }
+  // what is past does not depend on these; data are known by what they are, wherever they lie now
+  const may = { steps: 0, nonFinite: "", ...(manifest.data === undefined ? {} : { data: "" }) }
   const odd = difference({ ...config, ...may }, { ...(manifest.configuration as object), ...may })
   if (odd !== undefined) {
     return yield* refuse(
-      `is of another experiment: ${odd} is not the same; only \`steps\` may change`
+      `is of another experiment: ${odd} is not the same; only \`steps\` and \`nonFinite\` may change`
     )
   }
   if (manifest.data !== undefined && manifest.data.fingerprint !== data.fingerprint) {
@@ -315,8 +327,9 @@ const sampling = Effect.fnUntraced(function* (experiment: Experiment, options: S
  * Trains an experiment in a folder. The stream ends when all steps are made, or are stopped; it fails as a training does, and where
  * something cannot be written. Nothing that was written before is lost by that.
  *
- * A run that is resumed ends, bit for bit, where it would have ended otherwise. Of its configuration `steps` alone may change, and where the
- * data lie; a learning rate that falls until the end then goes on as though that had been told from the beginning.
+ * A run that is resumed ends, bit for bit, where it would have ended otherwise. Of its configuration `steps` and `nonFinite` alone may
+ * change, and where the data lie; a learning rate that falls until the end then goes on as though that had been told from the beginning.
+ * One that ended at a loss that was not finite goes on beyond it with `nonFinite` as `skip`.
  *
  * @since 0.1.0
  * @category constructors
@@ -343,6 +356,7 @@ export const train = (experiment: Experiment, options: Options) =>
       })
       const draw = samples === undefined ? undefined : yield* sampling(experiment, samples)
       // what is refused has written nothing
+      yield* Effect.forEach([folder, at.samples], Files.sweep)
       yield* Files.write(at.experiment, `${JSON.stringify(config, undefined, 2)}\n`)
       yield* Files.write(at.history, before)
 
@@ -369,44 +383,48 @@ export const train = (experiment: Experiment, options: Options) =>
         )
       )
 
-      const save = Effect.gen(function* () {
-        yield* told
-        const snapshot = yield* training.snapshot
-        const path = yield* Checkpoint.write(
-          at.checkpoints,
-          {
-            snapshot,
-            configuration: config,
-            data: {
-              name: data.name,
-              fingerprint: data.fingerprint,
-              position: snapshot.step * config.batch * config.accumulate
+      const save = (standing: Train.Training["snapshot"]) =>
+        Effect.gen(function* () {
+          yield* told
+          const snapshot = yield* standing
+          const path = yield* Checkpoint.write(
+            at.checkpoints,
+            {
+              snapshot,
+              configuration: config,
+              data: {
+                name: data.name,
+                fingerprint: data.fingerprint,
+                position: snapshot.step * config.batch * config.accumulate
+              },
+              metrics: { loss: last }
             },
-            metrics: { loss: last }
-          },
-          options.retention
+            options.retention
+          )
+          saved = snapshot.step
+          return { _tag: "Checkpointed", step: snapshot.step, path } satisfies Checkpointed
+        }).pipe(
+          Effect.tapError(() =>
+            Effect.sync(() => {
+              refused = true
+            })
+          ),
+          Effect.withSpan("odeon.checkpoint")
         )
-        saved = snapshot.step
-        return { _tag: "Checkpointed", step: snapshot.step, path } satisfies Checkpointed
-      }).pipe(
-        Effect.tapError(() =>
-          Effect.sync(() => {
-            refused = true
-          })
-        ),
-        Effect.withSpan("odeon.checkpoint")
-      )
 
       const pictureOf = (step: number) =>
         paths.join(at.samples, `step-${String(step).padStart(8, "0")}.png`)
 
       /** The grid that is due where the training stands, if one is. */
-      const drawn = Effect.fnUntraced(function* (step: number) {
+      const drawn = Effect.fnUntraced(function* (
+        step: number,
+        standing: Train.Training["snapshot"]
+      ) {
         const events: Array<Event> = []
         if (draw === undefined || samples === undefined || step % samples.every !== 0) return events
         const path = pictureOf(step)
         yield* Effect.withSpan(
-          Effect.flatMap(training.snapshot, (snapshot) => draw(snapshot, path)),
+          Effect.flatMap(standing, (snapshot) => draw(snapshot, path)),
           "odeon.sampling"
         )
         events.push({ _tag: "Sampled", step, path })
@@ -417,8 +435,10 @@ export const train = (experiment: Experiment, options: Options) =>
         Effect.gen(function* () {
           const events: Arr.NonEmptyArray<Event> = [event]
           const step = event.step + 1
-          if (step % checkpoint === 0) events.push(yield* save)
-          events.push(...(yield* drawn(step)))
+          // one copy of the weights serves both
+          const standing = yield* Effect.cached(training.snapshot)
+          if (step % checkpoint === 0) events.push(yield* save(standing))
+          events.push(...(yield* drawn(step, standing)))
           return events
         })
 
@@ -428,11 +448,11 @@ export const train = (experiment: Experiment, options: Options) =>
           ? Effect.succeed([])
           : Effect.flatMap(
               Effect.orElseSucceed(files.exists(pictureOf(step)), () => false),
-              (there) => (there ? Effect.succeed([]) : drawn(step))
+              (there) => (there ? Effect.succeed([]) : drawn(step, training.snapshot))
             )
 
       const finish = Effect.gen(function* () {
-        const events: Array<Event> = step === saved ? [] : [yield* save]
+        const events: Array<Event> = step === saved ? [] : [yield* save(training.snapshot)]
         const seconds = (performance.now() - begun) / 1000
         events.push({ _tag: "Ended", step, stopped: step < config.steps, seconds })
         return events
@@ -470,7 +490,7 @@ export const train = (experiment: Experiment, options: Options) =>
             // then it ends by that, which says it already
             const known = refused
             if (step === saved) return Effect.void
-            return Effect.catch(save, ({ message }) =>
+            return Effect.catch(save(training.snapshot), ({ message }) =>
               known
                 ? Effect.void
                 : // not among what a program prints

@@ -417,13 +417,19 @@ const validate = (options: Options): void => {
     options.clip === undefined || options.clip > 0,
     `clip is a norm above 0, not ${options.clip}; leave it out not to clip`
   )
+  // names become names of files, in which some systems hear no capitals
+  const small = new Set<string>()
   for (const name of Object.keys(options.averages ?? {})) {
-    // names become names of files
     refuse(
       /^[\w-]+$/.test(name),
       `an average's name is made of letters, digits, "_" and "-", unlike ${JSON.stringify(name)}`
     )
     refuse(name !== "weights", 'the name "weights" is that of the weights without averaging')
+    refuse(
+      !small.has(name.toLowerCase()),
+      `the names of averages must differ in more than capitals, unlike ${JSON.stringify(name)}`
+    )
+    small.add(name.toLowerCase())
   }
   Dataset.draws(options.data, { batch: whole.batch * whole.accumulate, seed: options.seed })
 }

@@ -17,7 +17,7 @@ import * as Path from "effect/Path"
 import { Shape, type Tensor } from "../Tensor/index.ts"
 import type { Dataset } from "./Dataset.ts"
 import * as Files from "./Files.ts"
-import { attempt, dataError, demand } from "./internal/data.ts"
+import { attempt, dataError, demand, limitOf } from "./internal/data.ts"
 import * as stored from "./internal/stored.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
 
@@ -302,6 +302,7 @@ export const encode = (
  * - `rate`: what all files must have, in frames a second; that of the first unless told
  * - `short`: what becomes of files that are shorter than a piece: `refuse` them all, as unless told, `skip` them, or `pad` them with
  *   silence
+ * - `limit`: how many pieces at most, the first; all unless told. Files after them are not read
  *
  * @since 0.1.0
  * @category models
@@ -311,6 +312,7 @@ export interface Options {
   readonly hop?: number | undefined
   readonly rate?: number | undefined
   readonly short?: "refuse" | "skip" | "pad" | undefined
+  readonly limit?: number | undefined
 }
 
 /** The files of a folder, or of its folders, with the class of each. */
@@ -393,6 +395,7 @@ export const dataset: (
         `\`${name}\` must be a whole number of frames of at least 1, not ${value}`
       )
     }
+    const limit = yield* attempt(() => limitOf(folder, options.limit))
     const files = yield* FileSystem.FileSystem
     const { found, classes } = yield* filesOf(folder)
     const sum = Crypto.createHash("sha256").update(JSON.stringify([length, hop, short, classes]))
@@ -400,6 +403,7 @@ export const dataset: (
     /** How many pieces there are up to each file's end. */
     const ends: Array<number> = []
     for (const [file, { path, label }] of found.entries()) {
+      if ((ends.at(-1) ?? 0) >= limit) break
       const bytes = yield* Files.read(path)
       const { header } = yield* attempt(() => parse(bytes, path))
       const [first = header] = headers
@@ -426,7 +430,8 @@ export const dataset: (
       const padded = whole === 0 && short === "pad" && header.length > 0
       ends.push((ends.at(-1) ?? 0) + (padded ? 1 : whole))
     }
-    const size = ends.at(-1) as number
+    const size = Math.min(ends.at(-1) as number, limit)
+    if (size === limit) sum.update(` ${size}`)
     if (size === 0) {
       return yield* dataError(
         folder,

@@ -4,7 +4,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
-import type * as FileSystem from "effect/FileSystem"
+import * as FileSystem from "effect/FileSystem"
 import type * as EffectPath from "effect/Path"
 import * as fc from "fast-check"
 import { afterAll, describe, expect, it } from "vitest"
@@ -77,6 +77,48 @@ describe("a checkpoint", () => {
       "manifest.json",
       "optimizer.safetensors",
       "weights.safetensors"
+    ])
+  })
+
+  it("is written a file at a time, so that memory holds no second copy of all", async () => {
+    const told: Array<string> = []
+    const tell = (what: string) => {
+      if (told.at(-1) !== what) told.push(what)
+    }
+    const watched = (what: string, arrays: Snapshot["weights"]) =>
+      new Proxy(arrays, {
+        ownKeys: (target) => {
+          tell(what)
+          return Reflect.ownKeys(target)
+        }
+      })
+    const snapshot = snapshotOf(1)
+    const content: Checkpoint.Content = {
+      ...contentOf(1),
+      snapshot: {
+        ...snapshot,
+        weights: watched("weights", snapshot.weights),
+        averages: { ema: watched("ema", snapshot.averages.ema) },
+        optimizer: watched("optimizer", snapshot.optimizer)
+      }
+    }
+    const path = folder()
+    await run(
+      Effect.gen(function* () {
+        const files = yield* FileSystem.FileSystem
+        const open: FileSystem.FileSystem["open"] = (path, options) => {
+          if (options?.flag === "w") tell(Path.basename(path))
+          return files.open(path, options)
+        }
+        yield* Effect.provideService(Checkpoint.write(path, content), FileSystem.FileSystem, {
+          ...files,
+          open
+        })
+      })
+    )
+    expect(told).toEqual([
+      ...["weights", "weights.safetensors", "optimizer", "optimizer.safetensors"],
+      ...["ema", "average-ema.safetensors", "manifest.json"]
     ])
   })
 

@@ -198,6 +198,96 @@ layer(NodeServices.layer)("open", (it) => {
     })
   )
 
+  it.effect("has of limited data what all of them begin with, and the classes of all", () =>
+    Effect.gen(function* () {
+      const path = yield* folder
+      yield* pictures(
+        `${path}/photos`,
+        ["ant", "bee", "cow"].flatMap((name) => [0, 1, 2, 3].map((i) => `${name}/${i}`))
+      )
+      const images = Npy.encode({
+        ...{ dtype: "u1", shape: [11, 2, 2] },
+        data: Uint8Array.from({ length: 44 }, (_, i) => i)
+      })
+      const labels = {
+        dtype: "u1",
+        shape: [11],
+        data: Uint8Array.of(0, 1, 0, 1, 0, 1, 2, 0, 0, 3, 4)
+      }
+      yield* Files.write(`${path}/a.npy`, images)
+      yield* Files.write(`${path}/b.npy`, Npy.encode(labels as Npy.NumpyArray))
+      const sound = (begin: number) =>
+        Wav.encode({
+          rate: 8000,
+          data: {
+            ...{ dtype: "float32", shape: [1, 9] },
+            data: Float32Array.from({ length: 9 }, (_, i) => (begin + i) / 64)
+          }
+        })
+      yield* Files.write(`${path}/sound/a/1.wav`, sound(0))
+      yield* Files.write(`${path}/sound/b/2.wav`, sound(20))
+      const table = new URL("../fixtures/parquet-snappy.parquet", import.meta.url).pathname
+      const holding = [
+        {},
+        { holdOut: 0.3 },
+        { holdOut: 0.3, split: "test" },
+        { holdOut: 1 - Number.EPSILON, split: "test" },
+        { holdOut: Number.EPSILON }
+      ]
+      const cases = [
+        ...holding.map((more) => ({ name: `images:${path}/photos`, ...more })),
+        ...holding.map((more) => ({ name: `${path}/a.npy`, labels: `${path}/b.npy`, ...more })),
+        ...holding.map((more) => ({ name: `wav:${path}/sound`, length: 3, hop: 2, ...more })),
+        { name: table },
+        { name: table, labels: false as const }
+      ]
+      for (const config of cases) {
+        const all = yield* Datasets.open(config)
+        const { data, labels } = yield* first(all, all.size)
+        const prints = new Set<string>()
+        for (const limit of [1, 2, 3, all.size - 1, all.size, all.size + 5]) {
+          const some = yield* Datasets.open(config, { limit })
+          const size = Math.min(limit, all.size)
+          const { shape, classes } = all
+          expect(some).toMatchObject({ size, shape, classes })
+          const seen = yield* first(some, size)
+          expect(Array.from(seen.data.data)).toEqual(
+            Array.from(data.data.subarray(0, size * (data.data.length / all.size)))
+          )
+          expect(seen.labels && Array.from(seen.labels.data)).toEqual(
+            labels && Array.from(labels.data.subarray(0, size))
+          )
+          if (limit < all.size) prints.add(some.fingerprint)
+        }
+        expect(prints.size).toBe(new Set([1, 2, 3, all.size - 1].filter((n) => n < all.size)).size)
+      }
+    })
+  )
+
+  it.effect("does not decode what is beyond a limit", () =>
+    Effect.gen(function* () {
+      const path = yield* folder
+      yield* pictures(`${path}/photos`, ["1", "2"])
+      yield* Files.write(`${path}/photos/3.png`, "no picture")
+      const sound = {
+        rate: 8000,
+        data: { dtype: "float32", shape: [1, 9], data: new Float32Array(9) }
+      } as const
+      yield* Files.write(`${path}/sound/1.wav`, Wav.encode(sound))
+      yield* Files.write(`${path}/sound/2.wav`, "no sound")
+      const data = Float32Array.of(0, 1, Number.NaN)
+      yield* Files.write(`${path}/a.npy`, Npy.encode({ dtype: "f4", shape: [3, 1, 1], data }))
+      for (const [config, limit, more] of [
+        [`images:${path}/photos`, 2, {}],
+        [`wav:${path}/sound`, 2, { length: 4 }],
+        [`${path}/a.npy`, 2, { range: "0..1" }]
+      ] as const) {
+        expect((yield* Datasets.open(config, { ...more, limit })).size).toBe(limit)
+        yield* Effect.flip(Datasets.open(config, { ...more, limit: limit + 1 }))
+      }
+    })
+  )
+
   it.effect("reads IDX files of a part", () =>
     Effect.gen(function* () {
       const path = yield* folder

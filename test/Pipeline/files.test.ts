@@ -122,7 +122,7 @@ describe("where the disk is full", () => {
         const folder = fresh()
         const path = Path.join(folder, "made")
         const files = { a: Uint8Array.of(97, 97), b: Uint8Array.of(98) }
-        const found = await filled(calls, Files.writeFolder(path, files))
+        const found = await filled(calls, Files.writeFolder(path, Object.entries(files)))
         const whole = { "made/a": "aa", "made/b": "b" }
         if (found._tag === "Failure") expect(found.failure).toMatchObject({ path, reason: "full" })
         expect(contents(folder)).toEqual(found._tag === "Success" ? whole : {})
@@ -183,7 +183,7 @@ describe("write", () => {
     for (const [effect, path, reason, why] of [
       [Files.write(folder, "y"), folder, "kind", "it is a folder"],
       [Files.write(under, "y"), under, "kind", `${file} is no folder`],
-      [Files.writeFolder(under, {}), under, "kind", `${file} is no folder`],
+      [Files.writeFolder(under, []), under, "kind", `${file} is no folder`],
       [Files.write("", "y"), "", "missing", "a path is wanted"]
     ] as const) {
       expect(await failure(effect)).toMatchObject({
@@ -201,7 +201,7 @@ describe("write", () => {
     for (const effect of [
       Files.makeFolder("/proc/nope/a"),
       Files.write("/proc/nope/a/b", "x"),
-      Files.writeFolder("/proc/nope/a", {})
+      Files.writeFolder("/proc/nope/a", [])
     ]) {
       const error = await failure(effect)
       expect(error).toMatchObject({ reason: "denied" })
@@ -223,6 +223,87 @@ describe("write", () => {
   })
 })
 
+describe("what is larger than Node reads or writes at once", () => {
+  const size = 2 ** 31 + 5
+  /** A file system that looks at nothing but the lengths of what is read and written. */
+  const large = (inner: FileSystem.FileSystem, lengths: Array<number>): FileSystem.FileSystem => ({
+    ...inner,
+    open: (path, options) =>
+      Effect.map(inner.open(path, options), (file) => {
+        const take = (bytes: Uint8Array) => {
+          expect(bytes.length).toBeLessThan(2 ** 31)
+          lengths.push(bytes.length)
+        }
+        return Object.create(file, {
+          writeAll: { value: (bytes: Uint8Array) => Effect.sync(() => take(bytes)) },
+          read: {
+            value: (bytes: Uint8Array, { position }: FileSystem.File.ReadOptions) => {
+              take(bytes)
+              expect(Number(position)).toBe(lengths.slice(0, -1).reduce((a, b) => a + b, 0))
+              return Effect.succeed(bytes.length)
+            }
+          }
+        })
+      })
+  })
+  const total = (lengths: ReadonlyArray<number>) => lengths.reduce((a, b) => a + b, 0)
+
+  it("is read and written in pieces", async () => {
+    const path = Path.join(fresh(), "large")
+    Fs.writeFileSync(path, "")
+    Fs.truncateSync(path, size)
+    const [read, written]: [Array<number>, Array<number>] = [[], []]
+    await run(
+      Effect.gen(function* () {
+        const inner = yield* FileSystem.FileSystem
+        const through = (lengths: Array<number>) =>
+          Effect.provideService(FileSystem.FileSystem, large(inner, lengths))
+        const bytes = yield* Files.read(path).pipe(through(read))
+        expect(bytes.length).toBe(size)
+        yield* Files.write(`${path}-too`, bytes).pipe(through(written))
+      })
+    )
+    expect(total(read)).toBe(size)
+    expect(total(written)).toBe(size)
+  })
+})
+
+describe("what is written", () => {
+  it("is on the disk before it has its name", async () => {
+    const told: Array<string> = []
+    const folder = fresh()
+    const watched = Effect.map(
+      FileSystem.FileSystem,
+      (files): FileSystem.FileSystem => ({
+        ...files,
+        open: (path, options) =>
+          Effect.map(files.open(path, options), (file) => {
+            const tell = (what: string) => Effect.sync(() => told.push(`${what} ${options?.flag}`))
+            return Object.create(file, {
+              writeAll: {
+                value: (bytes: Uint8Array) => Effect.andThen(tell("writes"), file.writeAll(bytes))
+              },
+              sync: { value: Effect.andThen(tell("syncs"), file.sync) }
+            })
+          }),
+        rename: (from, to) =>
+          Effect.andThen(
+            Effect.sync(() => told.push("renames")),
+            files.rename(from, to)
+          )
+      })
+    )
+    const through = Effect.provideServiceEffect(FileSystem.FileSystem, watched)
+    const path = Path.join(folder, "a")
+    await run(through(Files.write(path, "text")))
+    expect(told.splice(0)).toEqual(["writes w", "syncs w", "renames", "syncs r"])
+    await run(through(Files.writeFolder(Path.join(folder, "b"), [["c", Uint8Array.of(1)]])))
+    expect(told.splice(0)).toEqual(["writes w", "syncs w", "syncs r", "renames", "syncs r"])
+    await run(through(Files.append(path, "more")))
+    expect(told).toEqual(["writes a", "syncs a"])
+  })
+})
+
 describe("sweep", () => {
   it("removes what killed writers left, and nothing else", async () => {
     const folder = fresh()
@@ -234,6 +315,7 @@ describe("sweep", () => {
     Fs.mkdirSync(Path.join(folder, `.e.${pid}-x-1.part`, "f"), { recursive: true })
     await run(Files.sweep(folder))
     expect(Fs.readdirSync(folder)).toEqual(others)
+    await run(Files.sweep(Path.join(folder, "none")))
   })
 
   it("leaves what is being written", async () => {
@@ -253,7 +335,7 @@ describe("sweep", () => {
           }).pipe(Effect.provide(NodeServices.layer))
       }
       yield* Effect.provideService(
-        Files.writeFolder(Path.join(folder, "made"), { a: Uint8Array.of(97) }),
+        Files.writeFolder(Path.join(folder, "made"), [["a", Uint8Array.of(97)]]),
         FileSystem.FileSystem,
         paused
       )

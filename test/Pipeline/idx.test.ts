@@ -9,7 +9,7 @@ import type * as FileSystem from "effect/FileSystem"
 import type * as Paths from "effect/Path"
 import * as fc from "fast-check"
 import { pack } from "tar-stream"
-import { afterAll, describe, expect, it } from "vitest"
+import { afterAll, describe, expect, it, vi } from "vitest"
 import * as Cifar from "../../src/Pipeline/Cifar.ts"
 import type * as Dataset from "../../src/Pipeline/Dataset.ts"
 import * as Idx from "../../src/Pipeline/Idx.ts"
@@ -154,7 +154,8 @@ describe("Idx.read", () => {
       "mine-labels-idx1-ubyte.gz": Zlib.gzipSync(labels(0, 1)),
       others: labels(5, 4),
       floats: idx(13, [3, 2], new Uint8Array(24)),
-      nan: idx(13, [1, 1], Uint8Array.of(0x7f, 0xc0, 0, 0))
+      nan: idx(13, [1, 1], Uint8Array.of(0x7f, 0xc0, 0, 0)),
+      shorts: idx(11, [1, 1, 2], Uint8Array.of(0, 1, 0, 255))
     })
     const file = Path.join(path, "mine-images-idx3-ubyte")
     expect((await all(await run(Idx.read(file)))).labels).toEqual([0, 1])
@@ -166,6 +167,10 @@ describe("Idx.read", () => {
       shape: [2]
     })
     expect(await failure(Idx.read(Path.join(path, "nan")))).toMatchObject({ reason: "value" })
+    // which would be taken for values from -1 to 1
+    const shorts = await failure(Idx.read(Path.join(path, "shorts")))
+    expect(shorts).toMatchObject({ reason: "value" })
+    expect(shorts.message).toContain("its images have the value 255: save bytes")
   })
 
   it("names the file that cannot be used, and why", async () => {
@@ -188,6 +193,13 @@ describe("Idx.read", () => {
     const checksum = folder({ a: damaged })
     expect((await failure(Idx.read(Path.join(checksum, "a")))).message).toContain(
       "incorrect data check"
+    )
+    const memory = vi.spyOn(process, "constrainedMemory").mockReturnValue(1000)
+    const large = folder({ a: Zlib.gzipSync(images(255)) })
+    const beyond = await failure(Idx.read(Path.join(large, "a")))
+    memory.mockRestore()
+    expect(beyond.message).toBe(
+      `${large}/a: it is packed by gzip, and larger than half of the memory: unpack it`
     )
     expect(await failure(Idx.read(folder({ "a-images-idx3-ubyte": images(1) })))).toMatchObject({
       reason: "empty"
@@ -330,6 +342,11 @@ describe("Cifar.read", () => {
     expect(cut.message).toContain("data_batch_3.bin has 3072 bytes")
     const label = await told({ ...ten, "data_batch_3.bin": records([0, 7]) })
     expect(label).toMatchObject({ reason: "value" })
+    // where no file names the classes, there are ten all the same
+    const { "batches.meta.txt": _, ...nameless } = ten
+    expect((await run(Cifar.read(folder(nameless)))).classes?.length).toBe(10)
+    const beyond = await told({ ...nameless, "data_batch_3.bin": records([0, 10]) })
+    expect(beyond).toMatchObject({ reason: "value" })
     expect((await told({ data_batch_1: "pickle" })).message).toContain("files for Python")
     expect(await told({})).toMatchObject({ reason: "empty" })
     const archive = await tar(ten)

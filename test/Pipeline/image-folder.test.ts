@@ -139,6 +139,21 @@ describe.each(ways)("with %o", (way) => {
     expect(plainly.classes).toBeUndefined()
   })
 
+  it("has the first pictures up to a limit, and the classes of all", async () => {
+    const [one, two] = [await plain(1, 1, 7), await plain(1, 1, 9)]
+    const files = { "cat/1.png": one, "cat/2.png": two, "dog/1.png": one, "dog/2.png": "none" }
+    const path = folder(files)
+    const archive = Path.join(folder({ "a.tar": await tar(files) }), "a.tar")
+    for (const each of [path, archive]) {
+      const set = await open(each, { ...way, limit: 3 })
+      expect(set).toMatchObject({ size: 3, classes: ["cat", "dog"] })
+      const { bytes, labels } = await items(set)
+      expect(labels).toEqual([0, 0, 1])
+      close(bytes.flat(), [7, 9, 7])
+    }
+    expect(await failure(path, { ...way, limit: 0 })).toMatchObject({ reason: "options" })
+  })
+
   it("follows links to folders, but not around", async () => {
     const one = await plain(1, 1, 0)
     const elsewhere = folder({ "1.png": one, "in/2.png": one })
@@ -297,14 +312,26 @@ describe("ImageFolder.read", () => {
   })
 
   it("has a fingerprint that changes with the pictures", async () => {
-    const [a, b] = [await plain(2, 2, 1), await plain(2, 2, 1, 2, 3)]
-    const paths = [{ "a.png": a }, { "a.png": b }, { "a.png": a, "b.png": a }].map(folder)
+    const [a, b] = [await plain(8, 8, 1), await plain(8, 8, 1, 2, 3)]
+    const c = await picture(
+      8,
+      8,
+      Array.from({ length: 64 }, (_, i) => (37 * i) % 256)
+    )
+    expect(c.length).not.toBe(a.length)
+    const all = [{ "a.png": a }, { "a.png": b }, { "a.png": c }, { "a.png": a, "b.png": a }]
+    const paths = all.map(folder)
     for (const way of ways) {
       const prints = await Promise.all(
         paths.map(async (path) => (await open(path, way)).fingerprint)
       )
-      expect(new Set(prints).size).toBe(3)
+      expect(new Set(prints).size).toBe(4)
       expect((await open(folder({ "a.png": a }), way)).fingerprint).toBe(prints[0])
+    }
+    const two = folder({ "a.png": a, "b.png": b })
+    for (const way of ways) {
+      const limited = await open(two, { ...way, limit: 1 })
+      expect(limited.fingerprint).toBe((await open(paths[0], way)).fingerprint)
     }
   })
 

@@ -111,7 +111,7 @@ describe("a learning rate", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 50 }),
-        fc.constantFrom(1, 1.5, 2, 3),
+        fc.constantFrom(1, 1.5, 2, 3, 10),
         fc.integer({ min: 0, max: 12 }),
         (period, growth, n) => {
           const found = LearningRate.cosineRestarts({ rate, end: 0.01, period, growth })

@@ -356,6 +356,13 @@ layer(NodeServices.layer)("dataset", (it) => {
       ]
       expect(new Set(prints).size).toBe(4)
       expect(yield* fingerprint(Npy.encode(floats), { range: "0..1" })).toBe(prints[0])
+      const limited = yield* fingerprint(Npy.encode(floats), { range: "0..1", limit: 1 })
+      expect(prints).not.toContain(limited)
+      const some = yield* Npy.dataset(yield* file("a.npy", Npy.encode(floats)), {
+        range: "0..1",
+        limit: 1
+      })
+      expect(some.size).toBe(1)
     })
   )
 

@@ -37,6 +37,10 @@ layer(NodeServices.layer)("read", (it) => {
     expect(Array.from(images.data)).toEqual(order.flatMap((i) => item(rows[i])))
     return labels && Array.from(labels.data)
   })
+  const refused = Effect.fnUntraced(function* (path: string, options?: Parquet.Options) {
+    const { reason, message } = yield* Effect.flip(Parquet.read(path, options))
+    return [reason, message.replace(/^.*parquet-/, "")]
+  })
   const all = Array.from({ length: 10 }, (_, i) => i)
 
   it.effect("has the rows of a file, with their classes and these classes' names", () =>
@@ -64,6 +68,28 @@ layer(NodeServices.layer)("read", (it) => {
       expect(yield* agrees(small, all)).toEqual(yield* agrees(data, all))
       const other = yield* Parquet.read(fixture("snappy"), { cache: 0, channels: 1 })
       expect(other.fingerprint).not.toBe(small.fingerprint)
+    })
+  )
+
+  it.effect("has no more rows than the limit, but the classes of all", () =>
+    Effect.gen(function* () {
+      // without the note that names the classes
+      const path = `${yield* folder({})}/nameless.parquet`
+      const bytes = Buffer.from(yield* Files.read(fixture("snappy")))
+      bytes.write("Huggingface", bytes.lastIndexOf("huggingface"))
+      yield* Files.write(path, bytes)
+      for (const cache of [0, 1000]) {
+        for (const limit of [1, 4, 5, 10, 11]) {
+          const some = yield* Parquet.read(path, { limit, cache })
+          expect(some.classes).toEqual(["0", "1", "2"])
+          const rows = all.slice(0, limit)
+          expect(yield* agrees(some, rows)).toEqual(rows.toReversed().map((i) => i % 3))
+        }
+      }
+      expect(yield* refused(path, { limit: 0 })).toEqual([
+        "options",
+        expect.stringMatching(/the limit must be a whole number of at least 1, not 0$/)
+      ])
     })
   )
 
@@ -104,11 +130,6 @@ layer(NodeServices.layer)("read", (it) => {
       }
     })
   )
-
-  const refused = Effect.fnUntraced(function* (path: string, options?: Parquet.Options) {
-    const { reason, message } = yield* Effect.flip(Parquet.read(path, options))
-    return [reason, message.replace(/^.*parquet-/, "")]
-  })
 
   it.effect("names the row that is not as it should be", () =>
     Effect.gen(function* () {
@@ -199,6 +220,25 @@ layer(NodeServices.layer)("read", (it) => {
       ])
       expect((yield* refused(yield* folder({})))[0]).toBe("empty")
       expect(yield* Effect.flip(Parquet.read("/nowhere"))).toMatchObject({ reason: "missing" })
+    })
+  )
+
+  it.effect("refuses what is damaged in its head, and leaves nothing to fail later", () =>
+    Effect.gen(function* () {
+      const path = `${yield* folder({})}/damaged.parquet`
+      for (const [name, changes, says] of [
+        ["snappy", { 3422: 150 }, "it is damaged: it does not tell where its columns are"],
+        ["snappy", { 3350: 0, 3550: 255 }, "it is damaged: it has columns that it does not name"],
+        ["zstd", { 848: 6 }, "it is no Parquet file, cut short or damaged ("]
+      ] as const) {
+        const bytes = Object.assign(Uint8Array.from(yield* Files.read(fixture(name))), changes)
+        yield* Files.write(path, bytes)
+        const error = yield* Effect.flip(Parquet.read(path))
+        expect(error).toMatchObject({ _tag: "DataError", reason: "format" })
+        expect(error.message).toContain(`${path}: ${says}`)
+        // what nobody waits for is found unhandled a turn later
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 10)))
+      }
     })
   )
 

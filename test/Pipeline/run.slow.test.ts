@@ -17,7 +17,7 @@ import * as Checkpoint from "../../src/Pipeline/Checkpoint.ts"
 import type * as Experiment from "../../src/Pipeline/Experiment.ts"
 import * as Run from "../../src/Pipeline/Run.ts"
 import { property } from "../support/device.ts"
-import { eventsOf, left, made, often, temporary } from "../support/tiny.ts"
+import { eventsOf, left, made, often, random, temporary } from "../support/tiny.ts"
 
 /** A file system on which, after some calls that write, there is no more space: what is written then goes halfway. */
 const limited = (inner: FileSystem.FileSystem, calls: number): FileSystem.FileSystem => {
@@ -147,7 +147,7 @@ const services = Layer.mergeAll(
 layer(services, { excludeTestServices: true })("a run", (it) => {
   it.effect("left anywhere, by anything, ends as one that was not", () =>
     Effect.gen(function* () {
-      const experiment = yield* made()
+      const experiment = yield* made(random)
       const whole = yield* temporary
       yield* Stream.runDrain(Run.train(experiment, { ...often, folder: whole }))
       const expected = yield* left(whole)

@@ -10,18 +10,19 @@ import * as Device from "../../src/Device/Device.ts"
 import { Dense } from "../../src/Layer/index.ts"
 import * as Checkpoint from "../../src/Pipeline/Checkpoint.ts"
 import type * as Experiment from "../../src/Pipeline/Experiment.ts"
+import * as Files from "../../src/Pipeline/Files.ts"
 import * as Npy from "../../src/Pipeline/Npy.ts"
 import * as Run from "../../src/Pipeline/Run.ts"
 import type * as Train from "../../src/Pipeline/Train.ts"
 import { Tensor } from "../../src/Tensor/index.ts"
-import { eventsOf, left, made, network, often, steps, temporary } from "../support/tiny.ts"
+import { eventsOf, left, made, network, often, random, steps, temporary } from "../support/tiny.ts"
 
 const services = Layer.merge(Device.layerOnnx(), NodeServices.layer)
 
 layer(services, { excludeTestServices: true })("a run", (it) => {
   it.effect("tells what it does, and ends the same where it is left and goes on", () =>
     Effect.gen(function* () {
-      const experiment = yield* made()
+      const experiment = yield* made(random)
       const whole = yield* temporary
       const events = yield* eventsOf(Run.train(experiment, { ...often, folder: whole }))
       const told = (tag: Run.Event["_tag"]) =>
@@ -32,6 +33,9 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
       expect(told("Skipped")).toEqual([4, 10])
       expect(told("Checkpointed")).toEqual([3, 6, 9, 12, 14])
       expect(told("Sampled")).toEqual([5, 10])
+      const { manifest } = yield* Checkpoint.open(whole)
+      // of two batches of one item each
+      expect(manifest.data?.position).toBe(2 * steps)
       expect(events.at(-1)).toMatchObject({ _tag: "Ended", step: steps, stopped: false })
       const expected = yield* left(whole)
       expect(expected.history.map((event) => event.step)).toEqual(
@@ -41,6 +45,10 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
       const folder = yield* temporary
       const run = Run.train(experiment, { ...often, folder })
       yield* Stream.runDrain(Stream.take(run, 7))
+      // as a process that was killed leaves them, in a container where all have the same number
+      for (const name of [".history.jsonl", "samples/.step-00000005.png"]) {
+        yield* Files.write(`${folder}/${name}.${process.pid}-x-0.part`, "")
+      }
       yield* Stream.runDrain(run)
       expect(yield* left(folder)).toEqual(expected)
     }).pipe(Effect.scoped)
@@ -109,6 +117,20 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("goes on beyond a loss that is not finite where it is told to leave it out", () =>
+    Effect.gen(function* () {
+      const [stopping, skipping] = [yield* made({ nonFinite: "stop" }), yield* made()]
+      const [folder, whole] = [yield* temporary, yield* temporary]
+      yield* Effect.flip(Stream.runDrain(Run.train(stopping, { ...often, folder })))
+      yield* Stream.runDrain(Run.train(skipping, { ...often, folder }))
+      yield* Stream.runDrain(Run.train(skipping, { ...often, folder: whole }))
+      const { history, manifests } = yield* left(folder)
+      const expected = yield* left(whole)
+      expect(history).toEqual(expected.history)
+      expect(manifests.at(-1)).toEqual(expected.manifests.at(-1))
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("fails before a rate that is none has spoilt the weights", () =>
     Effect.gen(function* () {
       const experiment = yield* made()
@@ -155,7 +177,7 @@ layer(services, { excludeTestServices: true })("a run", (it) => {
         ] as const) {
           const { message } = yield* Effect.flip(run({ steps: 4, ...options }, { resume: true }))
           expect(message).toContain(
-            `is of another experiment: ${odd} is not the same; only \`steps\` may change`
+            `is of another experiment: ${odd} is not the same; only \`steps\` and \`nonFinite\` may change`
           )
         }
         expect(yield* files.readFileString(`${folder}/history.jsonl`)).toBe(before)

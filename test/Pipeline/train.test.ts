@@ -9,7 +9,7 @@ import * as fc from "fast-check"
 import { expect } from "vitest"
 import * as Device from "../../src/Device/Device.ts"
 import { Schedule } from "../../src/Diffusion/index.ts"
-import { Dense, Parameter, UNet } from "../../src/Layer/index.ts"
+import { Dense, Initializer, Parameter, UNet } from "../../src/Layer/index.ts"
 import * as Dataset from "../../src/Pipeline/Dataset.ts"
 import * as Ema from "../../src/Pipeline/Ema.ts"
 import * as LearningRate from "../../src/Pipeline/LearningRate.ts"
@@ -128,7 +128,10 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
           optimizer: fc.constantFrom(
             Optimizer.adam(),
             Optimizer.sgd({ momentum: 0.9 }),
-            Optimizer.lion()
+            Optimizer.lion(),
+            // remembers a number of all parameters, and the gradient before
+            Optimizer.nadam(),
+            Optimizer.adan()
           )
         }),
         ({ to, cuts, marks, accumulate, optimizer }) =>
@@ -185,6 +188,49 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
       numbers(large.snapshot).forEach((each, i) => {
         expect(numbers(small.snapshot)[i]).toBeCloseTo(each, 5)
       })
+    })
+  )
+
+  it.effect("draws other noise for each of the batches that it accumulates", () =>
+    Effect.gen(function* () {
+      const task: Train.Task = {
+        ...regression(),
+        loss: (values, batch, key) => {
+          const { loss } = regression().loss(values, batch, key)
+          return { loss: Tensor.add(Tensor.mul(loss as never, 0), Random.normal(key, [])) as never }
+        }
+      }
+      const drawn = (accumulate: number) =>
+        Effect.map(straight({ ...base, task, accumulate }, 3), ({ events }) =>
+          events.map(({ loss }) => loss)
+        )
+      const [one, two, three] = [yield* drawn(1), yield* drawn(2), yield* drawn(3)]
+      expect(new Set([...one, ...two, ...three]).size).toBe(9)
+    })
+  )
+
+  it.effect("keeps what is not trained as it is, and in all that is told of it", () =>
+    Effect.gen(function* () {
+      const fixed = Parameter.buffer([2], Initializer.constant(3))
+      const task: Train.Task = {
+        parameters: { dense: dense.parameters, fixed },
+        loss: (values, batch, key) => {
+          const { loss } = regression().loss(values, batch, key)
+          return {
+            loss: Tensor.mul(
+              loss as never,
+              Tensor.mean((values as any).fixed as Tensor.Tensor)
+            ) as never
+          }
+        }
+      }
+      const { snapshot } = yield* straight({ ...base, task }, 3)
+      const { slow } = snapshot.averages
+      for (const each of [snapshot.weights, slow]) {
+        expect(Object.keys(each).toSorted()).toEqual(["dense.bias", "dense.weight", "fixed"])
+        expect(Array.from(each.fixed.data, Number)).toEqual([3, 3])
+      }
+      expect(Object.keys(snapshot.optimizer).filter((path) => path.includes("fixed"))).toEqual([])
     })
   )
 
@@ -387,6 +433,16 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
       })
       for (const name of ["dense.weight", "dense.bias"])
         expect(numbers(snapshot, name).every(Number.isFinite)).toBe(true)
+      // the device is told the same as the events: with no rate from the third update after a skipped step on, nothing moves
+      const made = events.filter(({ _tag, step }) => _tag === "Step" && step > skipped[0].step)
+      const [, , third] = made
+      const updates = events.filter(
+        ({ _tag, step }) => _tag === "Step" && step <= third.step
+      ).length
+      const rate = (update: number) => (update < updates ? 0.05 / (1 + update) : 0)
+      const still = yield* straight({ ...options, optimizer: Optimizer.sgd(), rate }, 20)
+      const moving = yield* straight({ ...options, optimizer: Optimizer.sgd() }, third.step + 1)
+      expect(numbers(still.snapshot)).toEqual(numbers(moving.snapshot))
       // and that too is the same from any snapshot
       const half = yield* straight(options, skipped[0].step + 1)
       const rest = yield* straight({ ...options, from: half.snapshot }, 20)
@@ -415,6 +471,8 @@ layer(Device.layerOnnx(), { excludeTestServices: true })("training", (it) => {
       expect(yield* refused({ averages: { weights: Ema.constant(0.9) } })).toContain(
         'the name "weights" is that of the weights without averaging'
       )
+      const alike = { ema: Ema.constant(0.9), EMA: Ema.constant(0.99) }
+      expect(yield* refused({ averages: alike })).toContain('more than capitals, unlike "EMA"')
       const training = yield* Train.make(base)
       for (const options of [{ to: Number.NaN }, { to: -1 }, { to: 2.5 }, { to: 3, marks: [0] }]) {
         expect((yield* failure(eventsOf(training, options))).message).toMatch(

@@ -215,6 +215,9 @@ layer(NodeServices.layer)("dataset", (it) => {
       expect(other.size).toBe(4)
       expect(other.fingerprint).not.toBe(data.fingerprint)
       expect((yield* Wav.dataset(path, { length: 4, hop: 3 })).fingerprint).toBe(data.fingerprint)
+      const limited = yield* Wav.dataset(path, { length: 4, hop: 3, limit: data.size - 1 })
+      expect(limited.size).toBe(data.size - 1)
+      expect(limited.fingerprint).not.toBe(data.fingerprint)
     })
   )
 

@@ -89,6 +89,13 @@ export const made = Effect.fnUntraced(function* (
   return { ...made, data, training: { ...made.training, data } }
 })
 
+/** Of all that is random there is something: items are moved and mirrored, labels are dropped. */
+export const random = {
+  data: { ...experiment.data, crop: 2, flip: true },
+  conditional: true,
+  dropLabels: 0.5
+} as const satisfies Experiment.Options
+
 /** Leaves something every few steps. */
 export const often: Omit<Run.Options, "folder"> = {
   checkpoint: 3,

@@ -60,6 +60,41 @@ export const checked = (name: string, size: number, index: number): number => {
   return index
 }
 
+/** The names of the classes of some labels, which are checked; their numbers unless given. */
+export const classesOf = (
+  name: string,
+  labels: ArrayLike<number>,
+  given: ReadonlyArray<string> | undefined
+): ReadonlyArray<string> => {
+  let most = -1
+  for (let i = 0; i < labels.length; i++) {
+    const label = labels[i]
+    const end = given?.length ?? 2 ** 16
+    demand(
+      Number.isInteger(label) && label >= 0 && label < end,
+      name,
+      "value",
+      () =>
+        `the label of item ${i} is ${label}; labels are whole numbers from 0 to ${end - 1}${
+          given === undefined ? "" : `, as there are ${end} classes`
+        }`
+    )
+    most = Math.max(most, label)
+  }
+  return given ?? Array.from({ length: most + 1 }, (_, i) => `${i}`)
+}
+
+/** How many items there may be at most. Throws for a number that is none. */
+export const limitOf = (source: string, limit = Number.POSITIVE_INFINITY): number => {
+  demand(
+    limit === Number.POSITIVE_INFINITY || (Number.isSafeInteger(limit) && limit > 0),
+    source,
+    "options",
+    () => `the limit must be a whole number of at least 1, not ${limit}`
+  )
+  return limit
+}
+
 /** Items of their values. */
 export const itemsOf = (
   shape: ReadonlyArray<number>,

@@ -127,7 +127,12 @@ const longest = 2 ** 14
 /** What pictures are to be, if that makes sense. */
 export const wantedOf = Effect.fnUntraced(function* (
   source: string,
-  { channels, size, fit = "crop", background = "white" }: Omit<Options, "classes" | "cache">
+  {
+    channels,
+    size,
+    fit = "crop",
+    background = "white"
+  }: Omit<Options, "classes" | "limit" | "cache">
 ) {
   const [height, width] = typeof size === "object" ? size : [size, size]
   const sides = size === undefined ? [] : [height, width]

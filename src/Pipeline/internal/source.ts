@@ -10,6 +10,8 @@ import type { Header } from "tar-stream"
 import * as Files from "../Files.ts"
 import type { DataError, FileError } from "../PipelineError.ts"
 import { dataError } from "./data.ts"
+import * as Memory from "./memory.ts"
+import { fill } from "./reading.ts"
 
 const { errorOf } = Files
 
@@ -25,19 +27,21 @@ export const isFolder = Effect.fnUntraced(function* (path: string) {
 /** Whether bytes begin as gzip does. */
 export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b
 
-/** A file's bytes, unpacked if they are packed by gzip. */
+/** A file's bytes, unpacked if they are packed by gzip. Few bytes may be packed from many: what memory does not hold is refused. */
 export const unpacked = Effect.fnUntraced(function* (path: string) {
   const bytes = yield* Files.read(path)
   if (!isGzip(bytes)) return bytes
   return yield* Effect.callback<Uint8Array, DataError>((resume) => {
-    Zlib.gunzip(bytes, (error, all) => {
-      resume(
-        error === null
-          ? Effect.succeed(all)
-          : Effect.fail(
-              dataError(path, "format", `gzip cut short or damaged (${error.message}): get it anew`)
-            )
-      )
+    // parts are held until all are put together
+    const maxOutputLength = Math.floor(Memory.total() / 2)
+    Zlib.gunzip(bytes, { maxOutputLength }, (error, all) => {
+      if (error === null) return resume(Effect.succeed(all))
+      const { code, message } = error as NodeJS.ErrnoException
+      const why =
+        code === "ERR_BUFFER_TOO_LARGE"
+          ? "it is packed by gzip, and larger than half of the memory: unpack it"
+          : `gzip cut short or damaged (${message}): get it anew`
+      resume(Effect.fail(dataError(path, "format", why)))
     })
   })
 })
@@ -169,16 +173,9 @@ export const tarEntries = Effect.fnUntraced(function* (path: string, small = 2 *
 const bytesAt = Effect.fnUntraced(function* (path: string, offset: number, size: number) {
   const files = yield* FileSystem.FileSystem
   const bytes = new Uint8Array(size)
-  const read = Effect.gen(function* () {
-    const file = yield* files.open(path)
-    yield* file.seek(BigInt(offset), "start")
-    let at = 0
-    while (at < size) {
-      const count = Number(yield* file.read(bytes.subarray(at)))
-      if (count === 0) break
-      at += count
-    }
-    return bytes.subarray(0, at)
-  })
-  return yield* Effect.mapError(Effect.scoped(read), (error) => errorOf("cannot read", path, error))
+  const read = Effect.flatMap(files.open(path), (file) => fill(file, bytes, offset))
+  const done = yield* Effect.mapError(Effect.scoped(read), (error) =>
+    errorOf("cannot read", path, error)
+  )
+  return bytes.subarray(0, done)
 })

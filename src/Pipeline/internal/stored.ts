@@ -8,6 +8,7 @@ import * as Dataset from "../Dataset.ts"
 import * as Files from "../Files.ts"
 import type { DataError, FileError } from "../PipelineError.ts"
 import { dataError } from "./data.ts"
+import { fill } from "./reading.ts"
 
 /**
  * - `labels`, `classes`: checked and completed as those of data sets in memory
@@ -73,20 +74,17 @@ export const open = (
     const file = yield* failing(files.open(path, { flag: "r" }))
     const { size } = yield* failing(file.stat)
     const read: ReadRange = Effect.fnUntraced(function* ({ start, length }) {
+      const short = (end: number) =>
+        dataError(
+          path,
+          "format",
+          `it ends at byte ${end}, where ${start + length - end} more should be: it is cut short, or was changed meanwhile`
+        )
+      // nothing is reserved for what cannot be there
+      if (start + length > size) return yield* short(Number(size))
       const bytes = new Uint8Array(length)
-      for (let done = 0; done < length; ) {
-        const position = BigInt(start + done)
-        const got = Number(yield* failing(file.read(bytes.subarray(done), { position })))
-        if (got === 0) {
-          return yield* dataError(
-            path,
-            "format",
-            `it ends at byte ${start + done}, where ${length - done} more should be: it is cut short, or was changed meanwhile`
-          )
-        }
-        done += got
-      }
-      return bytes
+      const done = yield* failing(fill(file, bytes, start))
+      return done === length ? bytes : yield* short(start + done)
     })
     return { size: Number(size), read }
   })
