@@ -62,7 +62,10 @@ export const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
     return { signal, listener }
   })
   fiber.addObserver((exit) => {
-    for (const { signal, listener } of listeners) process.off(signal, listener)
+    // after one signal others may come until the very end
+    if (received === undefined) {
+      for (const { signal, listener } of listeners) process.off(signal, listener)
+    }
     teardown(exit, (code) => {
       if (received !== undefined) process.exit(codes[received])
       if (code !== 0) process.exit(code)
