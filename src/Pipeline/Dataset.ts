@@ -15,7 +15,16 @@ import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { HostRandom, Shape, type Tensor } from "../Tensor/index.ts"
-import { attempt, checked, classesOf, demand, hash, itemsOf, writeBytes } from "./internal/data.ts"
+import {
+  attempt,
+  checked,
+  classesOf,
+  demand,
+  demandWhole,
+  hash,
+  itemsOf,
+  writeBytes
+} from "./internal/data.ts"
 import type { DataError, FileError } from "./PipelineError.ts"
 import type { Seed } from "./Sample.ts"
 
@@ -219,15 +228,6 @@ export const fromArrays = (arrays: Arrays): Dataset => {
   }
 }
 
-const whole = (source: string, name: string, value: number, least: number) => {
-  demand(
-    Number.isSafeInteger(value) && value >= least,
-    source,
-    "options",
-    () => `${name} must be a whole number of at least ${least}, not ${value}`
-  )
-}
-
 /**
  * The key of a seed. Throws `DataError`, about `source`, for a number that is none.
  *
@@ -264,7 +264,7 @@ export const draws = (
   { name, size }: Pick<Dataset, "name" | "size">,
   { batch, seed, shuffle = true }: DrawOptions
 ): ((step: number) => ReadonlyArray<Draw>) => {
-  whole(name, "batch", batch, 1)
+  demandWhole(name, "batch", batch, 1)
   demand(
     batch <= size,
     name,
@@ -289,7 +289,7 @@ export const draws = (
     return shuffle ? orderOf(Math.floor(position / size))[within] : within
   }
   return (step) => {
-    whole(name, "the number of a batch", step, 0)
+    demandWhole(name, "the number of a batch", step, 0)
     return Array.from({ length: batch }, (_, i) => {
       const position = step * batch + i
       return { index: indexOf(position), key: keyAt(keys, position) }
@@ -321,8 +321,8 @@ export const batches = (
     Effect.gen(function* () {
       const { batch, from = 0, prefetch = 2 } = options
       const drawsOf = yield* attempt(() => {
-        whole(self.name, "from", from, 0)
-        whole(self.name, "prefetch", prefetch, 0)
+        demandWhole(self.name, "from", from, 0)
+        demandWhole(self.name, "prefetch", prefetch, 0)
         return draws(self, options)
       })
       const read = Effect.fnUntraced(function* (step: number) {
@@ -373,8 +373,8 @@ export const sequence = (
   Stream.unwrap(
     attempt(() => {
       const { batch, from = 0, count = self.size - from, seed = 0 } = options
-      whole(self.name, "batch", batch, 1)
-      whole(self.name, "from", from, 0)
+      demandWhole(self.name, "batch", batch, 1)
+      demandWhole(self.name, "from", from, 0)
       demand(
         from <= self.size,
         self.name,
@@ -387,7 +387,7 @@ export const sequence = (
         "options",
         () => "its items have no end: say how many, by count"
       )
-      whole(self.name, "count", count, 0)
+      demandWhole(self.name, "count", count, 0)
       demand(
         from + count <= self.size,
         self.name,
@@ -442,7 +442,7 @@ export const take: {
   (count: number): (self: Dataset) => Dataset
   (self: Dataset, count: number): Dataset
 } = dual(2, (self: Dataset, count: number): Dataset => {
-  whole(self.name, "take: the count", count, 0)
+  demandWhole(self.name, "take: the count", count, 0)
   demand(
     count <= self.size,
     self.name,
@@ -462,7 +462,7 @@ export const skip: {
   (count: number): (self: Dataset) => Dataset
   (self: Dataset, count: number): Dataset
 } = dual(2, (self: Dataset, count: number): Dataset => {
-  whole(self.name, "skip: the count", count, 0)
+  demandWhole(self.name, "skip: the count", count, 0)
   return part(self, count, self.size - count)
 })
 
@@ -638,7 +638,7 @@ export const generate = ({
   item,
   label
 }: Generated): Dataset => {
-  if (size !== Number.POSITIVE_INFINITY) whole(name, "size", size, 1)
+  if (size !== Number.POSITIVE_INFINITY) demandWhole(name, "size", size, 1)
   const each = Shape.size(shape)
   return {
     name,
