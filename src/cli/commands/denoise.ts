@@ -66,7 +66,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const silent = given.quiet || given.json
   const say = (text: string) => (silent ? Effect.void : Console.log(text))
   const runs = yield* Runs.named(given.runs)
-  yield* Runs.checkWritable(runs)
+  const own = yield* Runs.written(runs)
   if (Option.isSome(given.out)) yield* Files.writable(given.out.value, "folder")
   const [ofData, rest] = Configuration.parted(given.set, "data")
   const [ofSampler, others] = Configuration.parted(rest, "sampler")
@@ -89,8 +89,6 @@ const run = Effect.fnUntraced(function* (given: Given) {
         weights: yield* Lpips.load("alex", given.lpips.value.split(",").map(Flags.atHome))
       })).distance
     : undefined
-  const own: Array<Runs.Run> = []
-  for (const each of runs) if (yield* Runs.isRun(each.folder)) own.push(each)
   const events = Denoise.stream(subjects, {
     data: test ?? train,
     sampler,

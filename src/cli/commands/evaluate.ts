@@ -56,7 +56,7 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const silent = given.quiet || given.json
   const say = (text: string) => (silent ? Effect.void : Console.log(text))
   const runs = yield* Runs.named(given.runs)
-  yield* Runs.checkWritable(runs)
+  const own = yield* Runs.written(runs)
   if (Option.isSome(given.out)) yield* Files.writable(given.out.value, "file")
   const [ofData, ofSampling] = Configuration.parted(given.set, "data")
   const how = yield* Sampling.asked({ ...given, set: ofSampling })
@@ -97,8 +97,6 @@ const run = Effect.fnUntraced(function* (given: Given) {
     ...Flags.option("reference", given.reference),
     ...Flags.option("seed", given.seed)
   }
-  const own: Array<Runs.Run> = []
-  for (const each of runs) if (yield* Runs.isRun(each.folder)) own.push(each)
   const events = Evaluate.stream(subjects, options).pipe(
     // at once: what comes of the others does not matter to it
     Stream.tap((event) => {

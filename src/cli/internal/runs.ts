@@ -32,10 +32,14 @@ export const named = Effect.fnUntraced(function* (folders: ReadonlyArray<string>
   })
 })
 
-/** Fails where what is found of runs could not be written into their folders, so that this is known before the work. */
-export const checkWritable = Effect.fnUntraced(function* (runs: ReadonlyArray<Run>) {
+/**
+ * Those into whose folders goes what is found of them. Fails where that could not be written there, so that this is known before the work.
+ */
+export const written = Effect.fnUntraced(function* (runs: ReadonlyArray<Run>) {
   const { Files } = yield* pipeline
-  for (const { folder } of runs) if (yield* isRun(folder)) yield* Files.writable(folder, "folder")
+  const own = yield* Effect.filter(runs, ({ folder }) => isRun(folder))
+  for (const { folder } of own) yield* Files.writable(folder, "folder")
+  return own
 })
 
 /** Whether a folder is a run's, rather than a checkpoint's, to which nothing is added. */
